@@ -1,0 +1,88 @@
+//! The seam between the EC2 API and the thing that boots: a `Driver` knows volumes, snapshots
+//! (layers) and running instances by id, and nothing of HTTP, tags or permissions.
+
+use std::path::PathBuf;
+
+use async_trait::async_trait;
+use tokio::sync::mpsc;
+
+/// What went wrong in booting, freezing or deleting; `Display` is a sentence for a person.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct DriverError(pub String);
+
+pub type DriverResult<T> = Result<T, DriverError>;
+
+/// Everything a boot needs. Layers are snapshot ids, the base first.
+#[derive(Debug, Clone)]
+pub struct BootSpec {
+    pub instance_id: String,
+    pub volume_id: String,
+    /// Snapshot ids under the volume, lowest first.
+    pub layers: Vec<String>,
+    /// Host name inside, e.g. `ip-127-0-3-17`.
+    pub hostname: String,
+    /// Raw user data (already base64-decoded). Run as cloud-init would if it begins `#!`, and
+    /// only on the first boot of the instance.
+    pub user_data: Option<Vec<u8>>,
+    pub first_boot: bool,
+    /// Environment of the guest's init: AWS_ENDPOINT_URL, AWS_EC2_METADATA_SERVICE_ENDPOINT, AWS_REGION.
+    pub environment: Vec<(String, String)>,
+}
+
+/// Why an instance is no longer running.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PowerOff {
+    /// The guest powered itself off (or its init ended).
+    Guest,
+    /// `power_off` was called.
+    Requested,
+}
+
+/// Told by a driver when a guest is off and all its processes are gone.
+#[derive(Debug, Clone)]
+pub struct PowerEvent {
+    pub instance_id: String,
+    pub cause: PowerOff,
+}
+
+/// One way of booting instances. Implementations: `sandbox` (namespaces and overlays) and
+/// `process` (a staged folder and the host's ffmpeg).
+#[async_trait]
+pub trait Driver: Send + Sync {
+    /// `sandbox` or `process`; shown by `muck local status`.
+    fn name(&self) -> &'static str;
+
+    /// Makes the layer of the base AMI ready under the snapshot id `snapshot` (a Debian root;
+    /// cached over all server folders). `progress` gets lines for a person.
+    async fn ensure_base(
+        &self,
+        snapshot: &str,
+        progress: mpsc::UnboundedSender<String>,
+    ) -> DriverResult<()>;
+
+    /// Starts an instance; returns when its init runs. Power events go to the channel that the
+    /// driver was built with.
+    async fn boot(&self, spec: BootSpec) -> DriverResult<()>;
+
+    /// Powers an instance off: asks (as ACPI does), then kills it whole after a grace of seconds.
+    /// No error if it is off already.
+    async fn power_off(&self, instance_id: &str) -> DriverResult<()>;
+
+    /// The console so far (raw bytes, at most the last 64 KiB, as EC2 keeps).
+    async fn console(&self, instance_id: &str) -> DriverResult<Vec<u8>>;
+
+    /// Freezes the volume's own layer as `snapshot`. A stopped volume is moved, not copied, and
+    /// has an empty layer over `snapshot` afterwards (its chain grows by one).
+    /// Returns the layer's size in bytes.
+    async fn freeze(&self, volume_id: &str, snapshot: &str) -> DriverResult<u64>;
+
+    /// Deletes a volume's layer. No error if absent.
+    async fn delete_volume(&self, volume_id: &str) -> DriverResult<()>;
+
+    /// Deletes a snapshot's layer. No error if absent. The caller makes sure that nothing stands on it.
+    async fn delete_snapshot(&self, snapshot: &str) -> DriverResult<()>;
+
+    /// Where the instance's console file lies, for `muck local status`.
+    fn console_path(&self, instance_id: &str) -> PathBuf;
+}

@@ -1,0 +1,11 @@
+//! The local cloud: a loopback server that speaks the AWS wire protocols (S3, SQS, EC2, IAM, STS,
+//! SNS) and whose EC2 instances really boot.
+//!
+//! It is a rehearsal and an embedded default, not a security boundary. It binds 127.0.0.1 only,
+//! verifies SigV4 on every call, and refuses what AWS refuses: an unknown action or parameter is
+//! an error that names it.
+
+pub mod clock;
+pub mod driver;
+pub mod error;
+pub mod state;

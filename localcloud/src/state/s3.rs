@@ -1,0 +1,4 @@
+//! State of S3.
+
+/// Tables of this service.
+pub(super) const SCHEMA: &str = "";

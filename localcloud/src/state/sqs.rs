@@ -1,0 +1,4 @@
+//! State of SQS.
+
+/// Tables of this service.
+pub(super) const SCHEMA: &str = "";
