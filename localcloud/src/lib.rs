@@ -5,7 +5,10 @@
 //! verifies SigV4 on every call, and refuses what AWS refuses: an unknown action or parameter is
 //! an error that names it.
 
+pub mod account;
+pub mod caller;
 pub mod clock;
 pub mod driver;
 pub mod error;
+pub mod query_protocol;
 pub mod state;
