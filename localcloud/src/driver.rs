@@ -46,6 +46,20 @@ pub struct PowerEvent {
     pub cause: PowerOff,
 }
 
+/// What gives each instance its own metadata endpoint. It reads what it tells from
+/// [`crate::state::ec2::instance_facts`], anew for each request.
+#[async_trait]
+pub trait MetadataService: Send + Sync {
+    /// Serves the instance's metadata until [`close`](Self::close); called before each boot. Returns the
+    /// endpoint that the guest is told as `AWS_EC2_METADATA_SERVICE_ENDPOINT`, e.g.
+    /// `http://127.0.16.4:40123`. Where it binds is its own choice: the instance's private address
+    /// (`InstanceFacts::private_ip`) is in 127.0.0.0/8 and no other live instance has it.
+    async fn open(&self, instance_id: &str) -> DriverResult<String>;
+
+    /// Stops serving it; called when the instance is off. No error if it isn't served.
+    async fn close(&self, instance_id: &str);
+}
+
 /// One way of booting instances. Implementations: `sandbox` (namespaces and overlays) and
 /// `process` (a staged folder and the host's ffmpeg).
 #[async_trait]
@@ -62,7 +76,7 @@ pub trait Driver: Send + Sync {
     ) -> DriverResult<()>;
 
     /// Starts an instance; returns when its init runs. Power events go to the channel that the
-    /// driver was built with.
+    /// driver was built with; one may arrive before this returns.
     async fn boot(&self, spec: BootSpec) -> DriverResult<()>;
 
     /// Powers an instance off: asks (as ACPI does), then kills it whole after a grace of seconds.
@@ -72,9 +86,13 @@ pub trait Driver: Send + Sync {
     /// The console so far (raw bytes, at most the last 64 KiB, as EC2 keeps).
     async fn console(&self, instance_id: &str) -> DriverResult<Vec<u8>>;
 
-    /// Freezes the volume's own layer as `snapshot`. A stopped volume is moved, not copied, and
-    /// has an empty layer over `snapshot` afterwards (its chain grows by one).
+    /// Freezes the volume's own layer as `snapshot`. It is called only while no guest runs on the
+    /// volume, so the layer is moved, not copied, and the volume has an empty layer over `snapshot`
+    /// afterwards (its chain grows by one). A volume that was never booted freezes as an empty layer.
     /// Returns the layer's size in bytes.
+    ///
+    /// Called again after a crash of the server: if the layer `snapshot` is there already, it only makes
+    /// sure that the volume has a layer over it and returns the size. So the move must be atomic.
     async fn freeze(&self, volume_id: &str, snapshot: &str) -> DriverResult<u64>;
 
     /// Deletes a volume's layer. No error if absent.

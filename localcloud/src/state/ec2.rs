@@ -1,4 +1,0 @@
-//! State of EC2.
-
-/// Tables of this service.
-pub(super) const SCHEMA: &str = "";
