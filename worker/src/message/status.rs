@@ -1,0 +1,296 @@
+//! The status message: what became of one file.
+
+use std::fmt;
+
+use jiff::Timestamp;
+
+use super::{InputMessage, Message, MessageError, invalid};
+use crate::dates;
+
+/// One output of a job: where it is stored and what it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutputKey {
+    /// The full key as stored, e.g. `media/<md5>`.
+    pub key: String,
+    /// The MIME type, e.g. `video/quicktime`; empty if the writer gave none.
+    pub mime: String,
+}
+
+/// How a job ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    Converted,
+    Failed,
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Converted => "converted",
+            Self::Failed => "failed",
+        })
+    }
+}
+
+/// The answer to an [`InputMessage`]: all of its headers, and what the service adds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StatusMessage {
+    /// The input message. In a `failed` status it may be incomplete (empty bucket or key).
+    pub input: InputMessage,
+    /// `OutputKey`: the outputs, in the service's order. Empty if the job failed.
+    pub outputs: Vec<OutputKey>,
+    /// `Server`: the name of the service, e.g. `ConvertVideo`.
+    pub server: String,
+    /// `Host`: the DNS name of the machine that worked.
+    pub host: String,
+    /// `Instance-ID`: the EC2 id of that machine.
+    pub instance_id: Option<String>,
+    /// `Service-Read`: when the input message was read.
+    pub service_read: Timestamp,
+    /// `Service-Write`: when this message was written.
+    pub service_write: Timestamp,
+    /// `Status`: absent (2007) means converted.
+    pub status: Status,
+    /// `Error`: why it failed, for a person. May hold text of a stranger's file.
+    pub error: Option<String>,
+}
+
+/// The names that the service adds, in the order in which they are written.
+const KNOWN: [&str; 8] = [
+    "OutputKey",
+    "Server",
+    "Host",
+    "Instance-ID",
+    "Service-Read",
+    "Service-Write",
+    "Status",
+    "Error",
+];
+
+/// The longest `Error` that is written, in characters. A reason is a sentence or two; a hostile
+/// file can make ffmpeg print without end, and the message must stay sendable.
+const MAX_ERROR_CHARS: usize = 1000;
+
+impl StatusMessage {
+    /// Reads the headers of a status message.
+    ///
+    /// # Errors
+    /// [`MessageError`] if a header that the service adds is missing, double or not of its form,
+    /// or if the status is `converted` and the input's headers are not those of an input message.
+    pub fn from_message(message: &Message) -> Result<Self, MessageError> {
+        let status = match message.once("Status")? {
+            None => Status::Converted,
+            Some(text) if text.eq_ignore_ascii_case("converted") => Status::Converted,
+            Some(text) if text.eq_ignore_ascii_case("failed") => Status::Failed,
+            Some(text) => return Err(invalid("Status", text, "neither `converted` nor `failed`")),
+        };
+        let outputs = match (message.once("OutputKey")?, status) {
+            (Some(text), _) => parse_outputs(text)?,
+            (None, Status::Failed) => Vec::new(),
+            (None, Status::Converted) => return Err(MessageError::Missing("OutputKey")),
+        };
+        let mut input = match status {
+            Status::Converted => InputMessage::from_message(message)?,
+            Status::Failed => InputMessage::lenient(message),
+        };
+        drop_status_headers(&mut input);
+        let date = |name| {
+            let text = message.required(name)?;
+            dates::parse(text).ok_or_else(|| invalid(name, text, "not a date of RFC 1123 in GMT"))
+        };
+        Ok(Self {
+            input,
+            outputs,
+            server: message.required("Server")?.to_owned(),
+            host: message.once("Host")?.unwrap_or_default().to_owned(),
+            instance_id: message.once("Instance-ID")?.map(str::to_owned),
+            service_read: date("Service-Read")?,
+            service_write: date("Service-Write")?,
+            status,
+            error: message.once("Error")?.map(str::to_owned),
+        })
+    }
+
+    /// Writes the headers: the input's first, then the article's in the article's order, then
+    /// `Status` and `Error`. Headers of the input that have a name of these (boto's input
+    /// messages have `Host`) are replaced. `Error` is cut to 1000 characters.
+    pub fn to_message(&self) -> Message {
+        let mut input = self.input.clone();
+        drop_status_headers(&mut input);
+        let mut message = input.to_message();
+        let mut put = |name, value: &str| {
+            if !value.trim().is_empty() {
+                message.set(name, value);
+            }
+        };
+        let outputs: Vec<String> = self.outputs.iter().map(OutputKey::to_string).collect();
+        put("OutputKey", &outputs.join(","));
+        put("Server", &self.server);
+        put("Host", &self.host);
+        put(
+            "Instance-ID",
+            self.instance_id.as_deref().unwrap_or_default(),
+        );
+        put("Service-Read", &dates::write(self.service_read));
+        put("Service-Write", &dates::write(self.service_write));
+        put("Status", &self.status.to_string());
+        let error = self.error.as_deref().unwrap_or_default();
+        put(
+            "Error",
+            &error.chars().take(MAX_ERROR_CHARS).collect::<String>(),
+        );
+        message
+    }
+}
+
+impl fmt::Display for OutputKey {
+    /// `key;type=mime`, or the key alone.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.mime.is_empty() {
+            f.write_str(&self.key)
+        } else {
+            write!(f, "{};type={}", self.key, self.mime)
+        }
+    }
+}
+
+fn parse_outputs(text: &str) -> Result<Vec<OutputKey>, MessageError> {
+    text.split(',')
+        .map(|entry| {
+            let (key, label) = match entry.split_once(';') {
+                Some((key, label)) => (key.trim(), Some(label.trim())),
+                None => (entry.trim(), None),
+            };
+            let mime = match label.map(|l| l.strip_prefix("type=")) {
+                None => "",
+                Some(Some(mime)) => mime,
+                Some(None) => return Err(invalid("OutputKey", text, "not `key;type=mime, …`")),
+            };
+            if key.is_empty() || mime.contains(';') {
+                return Err(invalid("OutputKey", text, "not `key;type=mime, …`"));
+            }
+            Ok(OutputKey {
+                key: key.to_owned(),
+                mime: mime.to_owned(),
+            })
+        })
+        .collect()
+}
+
+fn drop_status_headers(input: &mut InputMessage) {
+    input
+        .extra
+        .retain(|(name, _)| !KNOWN.iter().any(|known| name.eq_ignore_ascii_case(known)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::input::tests::any_input;
+    use super::*;
+    use proptest::prelude::*;
+
+    /// The status message of the article, letter by letter.
+    const ARTICLE: &str = "Bucket: garnaat_fileit
+InputKey: f84e4a20b571abc69baf2277d193e596
+Date: Tue, 20 Feb 2007 17:21:21 GMT
+OriginalFileName: MVI_3113.AVI
+Size: 1126472
+OutputKey: e69e376be5af6f88f81d3e31adf27988;type=video/quicktime
+Server: ConvertVideo
+Host: domU-12-31-34-00-02-82
+Service-Read: Wed, 21 Feb 2007 01:28:14 GMT
+Service-Write: Wed, 21 Feb 2007 01:28:27 GMT
+";
+
+    fn read(text: &str) -> Result<StatusMessage, MessageError> {
+        StatusMessage::from_message(&Message::parse(text).expect("parses"))
+    }
+
+    #[test]
+    fn the_articles_example_is_read_and_written_byte_for_byte() {
+        let message = Message::parse(ARTICLE).expect("parses");
+        assert_eq!(message.to_string(), ARTICLE);
+        let status = read(ARTICLE).expect("the article's message");
+        assert_eq!(status.status, Status::Converted);
+        assert_eq!(
+            status.outputs,
+            [OutputKey {
+                key: "e69e376be5af6f88f81d3e31adf27988".to_owned(),
+                mime: "video/quicktime".to_owned()
+            }]
+        );
+        assert_eq!(
+            status
+                .service_write
+                .duration_since(status.service_read)
+                .as_secs(),
+            13
+        );
+        // What 2007 had no header for comes after all that it had.
+        assert_eq!(
+            status.to_message().to_string(),
+            format!("{ARTICLE}Status: converted\n")
+        );
+    }
+
+    #[test]
+    fn a_failure_needs_no_complete_input() {
+        let text = "Batch: b7\nServer: ConvertVideo\nService-Read: Wed, 21 Feb 2007 01:28:14 GMT\n\
+            Service-Write: Wed, 21 Feb 2007 01:28:27 GMT\nStatus: failed\nError: no InputKey\n";
+        let status = read(text).expect("a failed status");
+        assert_eq!(status.input.batch.as_deref(), Some("b7"));
+        assert_eq!(status.error.as_deref(), Some("no InputKey"));
+        assert!(read(&text.replace("failed", "converted")).is_err());
+        assert!(read(&text.replace("failed", "perhaps")).is_err());
+    }
+
+    #[test]
+    fn several_outputs_are_separated_by_commas() {
+        let outputs = parse_outputs("a;type=video/mp4, b/c ;type=image/png,d").expect("outputs");
+        let written: Vec<String> = outputs.iter().map(OutputKey::to_string).collect();
+        assert_eq!(written, ["a;type=video/mp4", "b/c;type=image/png", "d"]);
+        for bad in ["", "a,", ";type=x", "a;mime=x", "a;type=x;q=1"] {
+            assert!(parse_outputs(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn headers_of_the_submitter_do_not_pass_for_the_services() {
+        let mut status = read(ARTICLE).expect("the article's message");
+        status.input.extra = vec![
+            ("host".into(), "laptop".into()),
+            ("Error".into(), "x".into()),
+        ];
+        let message = status.to_message();
+        assert_eq!(message.get("Host"), Some("domU-12-31-34-00-02-82"));
+        assert_eq!(message.get("Error"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn written_is_read_back(
+            input in any_input(),
+            outputs in prop::collection::vec(("media/[0-9a-f]{32}", "[a-z]{1,8}/[a-z0-9.+-]{1,12}"), 1..4),
+            host in "[a-z0-9.-]{1,30}",
+            instance_id in prop::option::of("i-[0-9a-f]{17}"),
+            read_at in 0_i64..253_402_207_200,
+            failed in any::<bool>(),
+            error in prop::option::of("[!-~][ -~]{0,60}[!-~]"),
+        ) {
+            let time = Timestamp::from_second(read_at).expect("in range");
+            let status = StatusMessage {
+                input,
+                outputs: outputs.into_iter().map(|(key, mime)| OutputKey { key, mime }).collect(),
+                server: "ConvertVideo".to_owned(),
+                host, instance_id,
+                service_read: time,
+                service_write: time,
+                status: if failed { Status::Failed } else { Status::Converted },
+                error,
+            };
+            let text = status.to_message().to_string();
+            prop_assert_eq!(read(&text), Ok(status));
+        }
+    }
+}
