@@ -1,0 +1,245 @@
+//! The way to AWS: clients, endpoint, credentials, time-outs, retries, and what its errors mean.
+
+use std::fmt;
+use std::time::Duration;
+
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::ProvideCredentials;
+use aws_smithy_http_client::tls;
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+
+use crate::error::{Error, Result};
+
+/// A host that does not even accept in this time is down.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest silence on a connection. SQS's longest poll is 20 s, so this must be well over that.
+const READ_TIMEOUT: Duration = Duration::from_secs(60);
+/// Attempts of one call in all. The SDK's standard backoff makes this about 10 s of trying.
+const ATTEMPTS: u32 = 5;
+
+/// Which cloud to talk to; everything `None` is the usual AWS chain.
+#[derive(Debug, Clone, Default)]
+pub struct Target {
+    pub region: Option<String>,
+    pub endpoint: Option<String>,
+    /// Access key id and secret access key.
+    pub keys: Option<(String, String)>,
+}
+
+/// Clients of one account in one region.
+#[derive(Debug, Clone)]
+pub struct Aws {
+    pub ec2: aws_sdk_ec2::Client,
+    pub s3: aws_sdk_s3::Client,
+    pub sqs: aws_sdk_sqs::Client,
+    pub iam: aws_sdk_iam::Client,
+    pub sns: aws_sdk_sns::Client,
+    /// The same as `ec2` without any retry: for calls that have no client token and would be
+    /// done twice (CreateSnapshot, RegisterImage).
+    pub ec2_once: aws_sdk_ec2::Client,
+    /// 12 digits.
+    pub account: String,
+    pub region: String,
+    /// Set if this is not AWS itself.
+    pub endpoint: Option<String>,
+}
+
+impl Aws {
+    /// Finds region and credentials and asks STS who we are, before anything is created.
+    ///
+    /// # Errors
+    /// One sentence that says what to do: no region, no credentials, an expired token, no answer.
+    pub async fn connect(target: &Target) -> Result<Self> {
+        let config = load(target).await;
+        let region = config
+            .region()
+            .map(ToString::to_string)
+            .ok_or_else(|| {
+                Error::failed("no AWS region is set").hint(
+                    "give --region, set AWS_REGION, or put region = \"…\" into muck.toml; or add --local to try it without AWS",
+                )
+            })?;
+        check_credentials(&config).await?;
+        let account = who_are_we(&config).await?;
+        let endpoint = config.endpoint_url().map(ToOwned::to_owned);
+        // Buckets as host names (`bucket.127.0.0.1`) do not resolve on a custom endpoint.
+        let s3 = aws_sdk_s3::config::Builder::from(&config)
+            .force_path_style(endpoint.is_some())
+            .build();
+        let ec2_once = aws_sdk_ec2::config::Builder::from(&config)
+            .retry_config(RetryConfig::disabled())
+            .build();
+        Ok(Self {
+            ec2: aws_sdk_ec2::Client::new(&config),
+            s3: aws_sdk_s3::Client::from_conf(s3),
+            sqs: aws_sdk_sqs::Client::new(&config),
+            iam: aws_sdk_iam::Client::new(&config),
+            sns: aws_sdk_sns::Client::new(&config),
+            ec2_once: aws_sdk_ec2::Client::from_conf(ec2_once),
+            account,
+            region,
+            endpoint,
+        })
+    }
+}
+
+async fn load(target: &Target) -> SdkConfig {
+    let http = aws_smithy_http_client::Builder::new()
+        .tls_provider(tls::Provider::Rustls(
+            tls::rustls_provider::CryptoMode::Ring,
+        ))
+        .build_https();
+    let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
+        .http_client(http)
+        .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
+        .timeout_config(
+            TimeoutConfig::builder()
+                .connect_timeout(CONNECT_TIMEOUT)
+                .read_timeout(READ_TIMEOUT)
+                .build(),
+        );
+    if let Some(region) = &target.region {
+        loader = loader.region(Region::new(region.clone()));
+    }
+    if let Some(endpoint) = &target.endpoint {
+        loader = loader.endpoint_url(endpoint);
+    }
+    if let Some((id, secret)) = &target.keys {
+        loader = loader.credentials_provider(Credentials::from_keys(id, secret, None));
+    }
+    loader.load().await
+}
+
+const LOGIN_HINT: &str = "run `aws configure` or `aws sso login`, or set AWS_PROFILE; or add --local to try it without an account";
+
+async fn check_credentials(config: &SdkConfig) -> Result<()> {
+    let none = || Error::failed("no AWS credentials were found").hint(LOGIN_HINT);
+    let provider = config.credentials_provider().ok_or_else(none)?;
+    match provider.provide_credentials().await {
+        Ok(_) => Ok(()),
+        Err(error)
+            if matches!(
+                error,
+                aws_credential_types::provider::error::CredentialsError::CredentialsNotLoaded(_)
+            ) =>
+        {
+            Err(none())
+        }
+        Err(error) => Err(Error::failed("the AWS credentials cannot be used")
+            .because(error)
+            .hint(LOGIN_HINT)),
+    }
+}
+
+async fn who_are_we(config: &SdkConfig) -> Result<String> {
+    let sts = aws_sdk_sts::Client::new(config);
+    let failure = match sts.get_caller_identity().send().await {
+        Ok(identity) => {
+            return identity
+                .account
+                .ok_or_else(|| Error::failed("STS named no account for these credentials"));
+        }
+        Err(error) => Cause::from(error),
+    };
+    let error = if failure.is("ExpiredToken") || failure.is("ExpiredTokenException") {
+        Error::failed("the AWS session has expired")
+            .hint("log in again, for example with `aws sso login`")
+    } else if failure.code.is_some() {
+        Error::failed("AWS does not accept these credentials")
+            .because(failure)
+            .hint(LOGIN_HINT)
+    } else {
+        let place = config
+            .endpoint_url()
+            .map_or_else(|| "AWS".to_owned(), ToOwned::to_owned);
+        Error::failed(format!("{place} cannot be reached"))
+            .because(failure)
+            .hint("check the network and AWS_ENDPOINT_URL; `muck local status` tells whether the local cloud runs")
+    };
+    Err(error)
+}
+
+/// Why a call failed, in a form that outlives the SDK's types.
+#[derive(Debug, Clone)]
+pub struct Cause {
+    /// AWS error code, if a service answered.
+    pub code: Option<String>,
+    pub message: String,
+    pub request_id: Option<String>,
+    /// The request may have taken effect though no answer came (time-out, connection lost, 5xx).
+    pub uncertain: bool,
+}
+
+impl Cause {
+    pub fn is(&self, code: &str) -> bool {
+        self.code.as_deref() == Some(code)
+    }
+
+    pub fn is_any(&self, codes: &[&str]) -> bool {
+        self.code
+            .as_deref()
+            .is_some_and(|code| codes.contains(&code))
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.code {
+            Some(code) => write!(f, "{code}: {}", self.message)?,
+            None => f.write_str(&self.message)?,
+        }
+        if let Some(id) = &self.request_id {
+            write!(f, " (request {id})")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Cause {}
+
+impl<E> From<SdkError<E, HttpResponse>> for Cause
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+{
+    fn from(error: SdkError<E, HttpResponse>) -> Self {
+        let uncertain = match &error {
+            SdkError::ConstructionFailure(_) => false,
+            SdkError::ServiceError(service) => service.raw().status().as_u16() >= 500,
+            _ => true,
+        };
+        if let Some(service) = error.as_service_error() {
+            let metadata = service.meta();
+            return Self {
+                code: metadata.code().map(ToOwned::to_owned),
+                message: metadata.message().unwrap_or("no message").to_owned(),
+                request_id: metadata.extra("aws_request_id").map(ToOwned::to_owned),
+                uncertain,
+            };
+        }
+        Self {
+            code: None,
+            message: whole_chain(&error),
+            request_id: None,
+            uncertain,
+        }
+    }
+}
+
+/// SDK errors say `dispatch failure` at the top and the reason three causes down.
+fn whole_chain(error: &dyn std::error::Error) -> String {
+    let mut parts = vec![error.to_string()];
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let text = cause.to_string();
+        if parts.last() != Some(&text) {
+            parts.push(text);
+        }
+        next = cause.source();
+    }
+    parts.join(": ")
+}

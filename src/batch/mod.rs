@@ -1,0 +1,1 @@
+//! From files to results: submit, launch, results, statistics, bill, status.

@@ -1,0 +1,65 @@
+//! The command line's root: global options and the list of subcommands.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::commands;
+use crate::config::Overrides;
+use crate::names::StackName;
+
+/// Converts many videos on AWS, and leaves nothing behind that costs money.
+///
+/// One command does it all:  muck run VIDEOS -o RESULTS   (add --local to try it without AWS)
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    propagate_version = true,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: GlobalArgs,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options that every subcommand takes.
+#[derive(Debug, Clone, Args)]
+pub struct GlobalArgs {
+    /// Use the local cloud on this machine instead of AWS (started if it is not running)
+    #[arg(long, global = true, env = "MUCK_LOCAL", value_parser = clap::builder::FalseyValueParser::new())]
+    pub local: bool,
+    /// Name of the stack [default: from muck.toml, else "muck"]
+    #[arg(long, short = 's', global = true, env = "MUCK_STACK")]
+    pub stack: Option<StackName>,
+    /// AWS region [default: from muck.toml, AWS_REGION or the profile]
+    #[arg(long, global = true)]
+    pub region: Option<String>,
+    /// Settings file [default: muck.toml in this folder, if there]
+    #[arg(long, global = true, value_name = "FILE", env = "MUCK_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Print data as JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Say nothing but data, warnings and errors
+    #[arg(long, short = 'q', global = true)]
+    pub quiet: bool,
+}
+
+impl GlobalArgs {
+    pub fn overrides(&self) -> Overrides {
+        Overrides {
+            file: self.config.clone(),
+            stack: self.stack.clone(),
+            region: self.region.clone(),
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Write a commented muck.toml
+    Init(commands::init::Args),
+}

@@ -1,0 +1,34 @@
+//! One stack's place: clients, names, settings and where to tell what happens. What every domain
+//! function takes.
+
+use crate::aws::{Aws, Target};
+use crate::config::Config;
+use crate::error::Result;
+use crate::event::Events;
+use crate::names::Names;
+
+#[derive(Debug, Clone)]
+pub struct Cloud {
+    pub aws: Aws,
+    pub names: Names,
+    pub config: Config,
+    pub events: Events,
+}
+
+impl Cloud {
+    /// Connects to `target` (see [`Aws::connect`]) and derives the stack's names.
+    pub async fn connect(target: &Target, config: Config, events: Events) -> Result<Self> {
+        let aws = Aws::connect(target).await?;
+        let names = Names {
+            stack: config.stack.clone(),
+            account: aws.account.clone(),
+            region: aws.region.clone(),
+        };
+        Ok(Self {
+            aws,
+            names,
+            config,
+            events,
+        })
+    }
+}

@@ -1,0 +1,4 @@
+//! One file a subcommand: arguments in, domain calls, data out. Thin.
+
+pub mod init;
+pub mod local;

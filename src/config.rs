@@ -1,0 +1,213 @@
+//! `muck.toml` and what it means: every key optional, unknown keys refused by name.
+//!
+//! Precedence, strongest first: command-line flag, environment (`MUCK_…`), `muck.toml`, default.
+
+use std::path::{Path, PathBuf};
+
+use jiff::SignedDuration;
+use serde::Deserialize;
+
+use crate::error::{Error, Result};
+use crate::names::StackName;
+
+/// The file looked for in the working folder.
+pub const FILE_NAME: &str = "muck.toml";
+
+/// What `muck init` writes.
+pub const COMMENTED: &str = include_str!("../templates/muck.toml");
+
+/// The file's contents.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct File {
+    stack: Option<StackName>,
+    region: Option<String>,
+    preset: Option<String>,
+    instances: Option<u32>,
+    instance_type: Option<String>,
+    ttl: Option<String>,
+    idle: Option<String>,
+    email: Option<String>,
+    subnet: Option<String>,
+    security_groups: Option<Vec<String>>,
+    worker: Option<PathBuf>,
+    image: Option<PathBuf>,
+}
+
+/// Settings in force, defaults filled in.
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub stack: StackName,
+    /// `None`: the usual AWS sources (`AWS_REGION`, profile).
+    pub region: Option<String>,
+    /// Name of the preset for files submitted without `--preset`.
+    pub preset: String,
+    /// Instances that `launch` and `run` start.
+    pub instances: u32,
+    pub instance_type: String,
+    /// After this long an instance ends itself, whatever it is doing.
+    pub ttl: SignedDuration,
+    /// How long both queues' counts must be 0 before a worker ends.
+    pub idle: SignedDuration,
+    /// Told by mail when a worker starts and stops.
+    pub email: Option<String>,
+    /// `None`: the default VPC's subnets, spread over availability zones.
+    pub subnet: Option<String>,
+    /// Empty: the VPC's default group.
+    pub security_groups: Vec<String>,
+    /// The `muck-worker` binary; `None`: beside this program.
+    pub worker: Option<PathBuf>,
+    /// Folder of the image recipe; `None`: the one built in.
+    pub image: Option<PathBuf>,
+}
+
+/// Two cores and 4 GiB: the smallest current compute-optimised type.
+const DEFAULT_INSTANCE_TYPE: &str = "c7i.large";
+/// Long enough for a night's batch, short enough that a forgotten one costs cents.
+const DEFAULT_TTL: SignedDuration = SignedDuration::from_hours(12);
+/// A second is billed as a second, so waiting longer than queue counts need to settle is waste;
+/// SQS's approximate counts settle within a minute.
+const DEFAULT_IDLE: SignedDuration = SignedDuration::from_secs(60);
+/// Shorter and an instance would end before it has booted.
+const SHORTEST_TTL: SignedDuration = SignedDuration::from_mins(5);
+
+/// What the command line and the environment say over the file.
+#[derive(Debug, Clone, Default)]
+pub struct Overrides {
+    /// `--config`; `None`: `muck.toml` in the working folder if there.
+    pub file: Option<PathBuf>,
+    pub stack: Option<StackName>,
+    pub region: Option<String>,
+}
+
+impl Config {
+    /// Reads the file (if there is one) and applies `overrides`.
+    ///
+    /// # Errors
+    /// Kind `Usage`, naming file, line and key.
+    pub fn load(overrides: &Overrides) -> Result<Self> {
+        let file = match &overrides.file {
+            Some(path) => read(path)?,
+            None if Path::new(FILE_NAME).exists() => read(Path::new(FILE_NAME))?,
+            None => File::default(),
+        };
+        let mut config = resolve(file)?;
+        if let Some(stack) = &overrides.stack {
+            config.stack = stack.clone();
+        }
+        if overrides.region.is_some() {
+            config.region.clone_from(&overrides.region);
+        }
+        Ok(config)
+    }
+}
+
+fn read(path: &Path) -> Result<File> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Error::usage(format!("cannot read {}", path.display())).because(error))?;
+    parse(&text).map_err(|error| {
+        Error::usage(format!(
+            "{} is not right:\n{}",
+            path.display(),
+            error.to_string().trim_end()
+        ))
+        .hint("`muck init` writes a file with every key explained")
+    })
+}
+
+fn parse(text: &str) -> std::result::Result<File, toml::de::Error> {
+    toml::from_str(text)
+}
+
+fn resolve(file: File) -> Result<Config> {
+    let ttl = duration("ttl", file.ttl.as_deref(), DEFAULT_TTL)?;
+    if ttl < SHORTEST_TTL {
+        return Err(Error::usage(
+            "ttl is under 5 minutes: no instance boots and converts in that",
+        ));
+    }
+    let instances = file.instances.unwrap_or(1);
+    if instances == 0 {
+        return Err(Error::usage(
+            "instances = 0 would convert nothing: use 1 or more",
+        ));
+    }
+    Ok(Config {
+        stack: match file.stack {
+            Some(stack) => stack,
+            None => "muck".parse().map_err(Error::usage)?,
+        },
+        region: file.region,
+        preset: file.preset.unwrap_or_else(|| "ipod".to_owned()),
+        instances,
+        instance_type: file
+            .instance_type
+            .unwrap_or_else(|| DEFAULT_INSTANCE_TYPE.to_owned()),
+        ttl,
+        idle: duration("idle", file.idle.as_deref(), DEFAULT_IDLE)?,
+        email: file.email,
+        subnet: file.subnet,
+        security_groups: file.security_groups.unwrap_or_default(),
+        worker: file.worker,
+        image: file.image,
+    })
+}
+
+/// Parses `90m`, `12h`, `1h30m` or ISO 8601; `key` names the culprit.
+pub fn duration(key: &str, text: Option<&str>, default: SignedDuration) -> Result<SignedDuration> {
+    let Some(text) = text else { return Ok(default) };
+    match text.parse::<SignedDuration>() {
+        Ok(duration) if duration > SignedDuration::ZERO => Ok(duration),
+        _ => Err(Error::usage(format!(
+            "{key} = {text:?} is not a duration: write for example \"12h\", \"90m\" or \"1h30m\""
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str) -> Result<Config> {
+        resolve(parse(text).map_err(|error| Error::usage(error.to_string()))?)
+    }
+
+    #[test]
+    fn an_empty_file_is_all_defaults() {
+        let config = load("").expect("valid");
+        assert_eq!(config.stack.as_str(), "muck");
+        assert_eq!(config.ttl, SignedDuration::from_hours(12));
+    }
+
+    #[test]
+    fn the_commented_file_is_valid_and_says_the_defaults() {
+        let commented = load(COMMENTED).expect("valid");
+        assert_eq!(
+            format!("{commented:?}"),
+            format!("{:?}", load("").expect("valid"))
+        );
+        // Every key that is commented out must be known too, with the value shown.
+        let active: String = COMMENTED
+            .lines()
+            .map(|line| line.strip_prefix("#: ").unwrap_or(line).to_owned() + "\n")
+            .collect();
+        load(&active).expect("every shown key is valid");
+    }
+
+    #[test]
+    fn unknown_keys_are_named() {
+        let error = parse("instance_typ = \"x\"").expect_err("unknown");
+        assert!(error.to_string().contains("instance_typ"), "{error}");
+    }
+
+    #[test]
+    fn bad_durations_are_named() {
+        let error = load("ttl = \"soon\"").expect_err("bad");
+        assert!(error.to_string().contains("ttl = \"soon\""), "{error}");
+        assert!(load("ttl = \"1m\"").is_err());
+        assert_eq!(
+            load("ttl = \"90m\"").expect("ok").ttl,
+            SignedDuration::from_mins(90)
+        );
+    }
+}

@@ -1,0 +1,126 @@
+//! What the domain tells while it works. Logic emits these and never knows the screen; `ui` draws them.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::sync::mpsc;
+
+use crate::names::ResourceKind;
+
+/// What became of a thing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    Created,
+    /// Was there and right.
+    Kept,
+    /// Was there and has been mended.
+    Changed,
+    Deleted,
+}
+
+/// Bytes and files on their way, in either direction.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct TransferProgress {
+    pub files_done: u64,
+    pub files_total: u64,
+    pub bytes_done: u64,
+    pub bytes_total: u64,
+}
+
+/// How far a batch is.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct BatchProgress {
+    pub jobs_done: u64,
+    pub jobs_failed: u64,
+    pub jobs_total: u64,
+    /// Messages waiting in the input queue, and in the hands of workers.
+    pub visible: u64,
+    pub in_flight: u64,
+    pub instances_running: u64,
+    /// Estimated from the throughput so far; `None` until the first job is done.
+    pub eta: Option<Duration>,
+}
+
+/// One thing that happened.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// A resource reached its end state. `detail`: attributes changed, counts deleted …
+    Resource {
+        kind: ResourceKind,
+        name: String,
+        outcome: Outcome,
+        detail: Option<String>,
+    },
+    /// A step that takes a while began; ends with `StepDone` of the same name.
+    StepStarted {
+        step: String,
+    },
+    StepDone {
+        step: String,
+        elapsed: Duration,
+    },
+    /// Still waiting: the last status seen.
+    Waiting {
+        what: String,
+        last_seen: String,
+    },
+    /// A line of an instance's console (foreign text; `ui` escapes it).
+    Console {
+        instance: String,
+        line: String,
+    },
+    /// An input that was left out, and why.
+    Skipped {
+        path: String,
+        reason: String,
+    },
+    Upload(TransferProgress),
+    Download(TransferProgress),
+    Batch(BatchProgress),
+    /// One file came back (or failed, with the reason).
+    Result {
+        file: String,
+        seconds: f64,
+        failure: Option<String>,
+    },
+    Note(String),
+    Warning(String),
+}
+
+/// The sending end; cheap to clone. Events after the receiver is gone are dropped: nobody listens.
+#[derive(Debug, Clone)]
+pub struct Events(mpsc::UnboundedSender<Event>);
+
+impl Events {
+    pub fn channel() -> (Self, mpsc::UnboundedReceiver<Event>) {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        (Self(sender), receiver)
+    }
+
+    pub fn emit(&self, event: Event) {
+        // Deliberately ignored: see the type's documentation.
+        let _ = self.0.send(event);
+    }
+
+    pub fn note(&self, text: impl Into<String>) {
+        self.emit(Event::Note(text.into()));
+    }
+
+    pub fn warn(&self, text: impl Into<String>) {
+        self.emit(Event::Warning(text.into()));
+    }
+
+    /// Emits start and end of a step around `work`, with its time.
+    pub async fn step<T>(&self, step: impl Into<String>, work: impl Future<Output = T>) -> T {
+        let step = step.into();
+        let started = std::time::Instant::now();
+        self.emit(Event::StepStarted { step: step.clone() });
+        let value = work.await;
+        self.emit(Event::StepDone {
+            step,
+            elapsed: started.elapsed(),
+        });
+        value
+    }
+}

@@ -1,0 +1,1 @@
+//! The AMI: recipe, bake, report.

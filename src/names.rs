@@ -1,0 +1,247 @@
+//! Every name and tag, derived from stack, account and region. There is no state file: whoever
+//! knows these three finds everything.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// Tag keys. Every taggable thing gets them in its create call.
+pub const TAG_STACK: &str = "muck:stack";
+pub const TAG_KIND: &str = "muck:kind";
+pub const TAG_RECIPE: &str = "muck:recipe";
+pub const TAG_BATCH: &str = "muck:batch";
+/// RFC 3339 time in UTC after which any `muck` may remove the thing.
+pub const TAG_EXPIRES: &str = "muck:expires";
+
+/// Longest stack name: `muck-<stack>-output-<account>-<region>-an` must fit S3's 63 characters
+/// with a 12-digit account and the longest region name (`ap-southeast-1`, 14).
+const STACK_NAME_MAX: usize = 16;
+
+/// A valid stack name: `[a-z][a-z0-9-]{0,15}`, not ending in a hyphen.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct StackName(String);
+
+impl StackName {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for StackName {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let valid = name.len() <= STACK_NAME_MAX
+            && name.starts_with(|first: char| first.is_ascii_lowercase())
+            && !name.ends_with('-')
+            && name
+                .chars()
+                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
+        if valid {
+            Ok(Self(name.to_owned()))
+        } else {
+            Err(format!(
+                "{name:?} is not a stack name: use 1 to {STACK_NAME_MAX} lower-case letters, digits and \
+                 hyphens, beginning with a letter and not ending with a hyphen"
+            ))
+        }
+    }
+}
+
+impl TryFrom<String> for StackName {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        name.parse()
+    }
+}
+
+impl From<StackName> for String {
+    fn from(name: StackName) -> Self {
+        name.0
+    }
+}
+
+impl fmt::Display for StackName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The value of the tag `muck:kind`: what a thing is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ResourceKind {
+    InputBucket,
+    OutputBucket,
+    InputQueue,
+    OutputQueue,
+    FailedQueue,
+    Role,
+    InstanceProfile,
+    Topic,
+    /// The instance that bakes an image.
+    Builder,
+    Image,
+    Snapshot,
+    Volume,
+    /// An instance that converts.
+    Worker,
+}
+
+impl ResourceKind {
+    /// The tag's value, e.g. `input-bucket`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::InputBucket => "input-bucket",
+            Self::OutputBucket => "output-bucket",
+            Self::InputQueue => "input-queue",
+            Self::OutputQueue => "output-queue",
+            Self::FailedQueue => "failed-queue",
+            Self::Role => "role",
+            Self::InstanceProfile => "instance-profile",
+            Self::Topic => "topic",
+            Self::Builder => "builder",
+            Self::Image => "image",
+            Self::Snapshot => "snapshot",
+            Self::Volume => "volume",
+            Self::Worker => "worker",
+        }
+    }
+}
+
+impl fmt::Display for ResourceKind {
+    /// For people: `input bucket`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.as_str().replace('-', " "))
+    }
+}
+
+/// All names of one stack.
+#[derive(Debug, Clone)]
+pub struct Names {
+    pub stack: StackName,
+    /// 12 digits.
+    pub account: String,
+    pub region: String,
+}
+
+impl Names {
+    /// Buckets live in the account-regional namespace, whose names end `-<account>-<region>-an`.
+    fn bucket(&self, purpose: &str) -> String {
+        format!(
+            "muck-{}-{purpose}-{}-{}-an",
+            self.stack, self.account, self.region
+        )
+    }
+
+    pub fn input_bucket(&self) -> String {
+        self.bucket("input")
+    }
+
+    pub fn output_bucket(&self) -> String {
+        self.bucket("output")
+    }
+
+    pub fn input_queue(&self) -> String {
+        format!("muck-{}-input", self.stack)
+    }
+
+    pub fn output_queue(&self) -> String {
+        format!("muck-{}-output", self.stack)
+    }
+
+    /// Dead letters of the input queue.
+    pub fn failed_queue(&self) -> String {
+        format!("muck-{}-failed", self.stack)
+    }
+
+    /// Role and instance profile share this name.
+    pub fn worker_role(&self) -> String {
+        format!("muck-{}-worker", self.stack)
+    }
+
+    /// IAM path of the role and the instance profile.
+    pub fn iam_path(&self) -> String {
+        format!("/muck/{}/", self.stack)
+    }
+
+    /// SNS topic for start and stop mails.
+    pub fn topic(&self) -> String {
+        format!("muck-{}-notify", self.stack)
+    }
+
+    /// AMI and snapshot name. `time` is UTC in the form `20260102T030405Z`.
+    pub fn image(&self, recipe_digest: &str, time: &str) -> String {
+        let short: String = recipe_digest.chars().take(12).collect();
+        format!("muck-{}-{short}-{time}", self.stack)
+    }
+
+    /// The two tags that everything of this stack carries.
+    pub fn tags(&self, kind: ResourceKind) -> Vec<(String, String)> {
+        vec![
+            (TAG_STACK.to_owned(), self.stack.to_string()),
+            (TAG_KIND.to_owned(), kind.as_str().to_owned()),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(stack: &str, region: &str) -> Names {
+        Names {
+            stack: stack.parse().expect("valid"),
+            account: "123456789012".into(),
+            region: region.into(),
+        }
+    }
+
+    #[test]
+    fn longest_bucket_name_fits_s3() {
+        let names = names("a234567890123456", "ap-southeast-1");
+        assert!(
+            names.output_bucket().len() <= 63,
+            "{}",
+            names.output_bucket().len()
+        );
+    }
+
+    #[test]
+    fn stack_names_are_checked() {
+        for good in ["a", "demo", "my-stack-2"] {
+            assert!(good.parse::<StackName>().is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            "Demo",
+            "2x",
+            "a_b",
+            "a-",
+            "a2345678901234567",
+            "ä",
+            "a b",
+        ] {
+            assert!(bad.parse::<StackName>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn names_are_those_of_the_design() {
+        let names = names("demo", "eu-west-1");
+        assert_eq!(
+            names.input_bucket(),
+            "muck-demo-input-123456789012-eu-west-1-an"
+        );
+        assert_eq!(names.failed_queue(), "muck-demo-failed");
+        assert_eq!(names.worker_role(), "muck-demo-worker");
+        assert_eq!(names.iam_path(), "/muck/demo/");
+        assert_eq!(
+            names.image("0123456789abcdef", "20260102T030405Z"),
+            "muck-demo-0123456789ab-20260102T030405Z"
+        );
+    }
+}

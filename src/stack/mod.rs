@@ -1,0 +1,1 @@
+//! The stack: inventory → plan (pure) → apply, and teardown.

@@ -1,0 +1,293 @@
+//! The only printer. stdout is data, stderr is talk; bars only on a terminal.
+#![allow(clippy::print_stdout, clippy::print_stderr)] // the one owner of both
+
+use std::io::{IsTerminal, Write};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use muck_worker::text::printable;
+use serde::Serialize;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::task::JoinHandle;
+
+use crate::error::Error;
+use crate::event::{BatchProgress, Event, Outcome, TransferProgress};
+
+/// How to print.
+#[derive(Debug, Clone, Copy)]
+pub struct Ui {
+    /// `--json`: data is one JSON document on stdout.
+    pub json: bool,
+    /// `--quiet`: errors, warnings and data only.
+    pub quiet: bool,
+}
+
+impl Ui {
+    /// Prints data: one line of text.
+    pub fn line(&self, text: impl AsRef<str>) {
+        write_stdout(text.as_ref());
+    }
+
+    /// Prints data as JSON, indented where a person reads it.
+    pub fn json(&self, value: &impl Serialize) -> Result<(), Error> {
+        let text = if std::io::stdout().is_terminal() {
+            serde_json::to_string_pretty(value)
+        } else {
+            serde_json::to_string(value)
+        }
+        .map_err(|error| Error::failed("cannot write JSON").because(error))?;
+        write_stdout(&text);
+        Ok(())
+    }
+
+    /// Prints data in the form asked for: `value` as JSON, or what `text` makes of it.
+    pub fn data<T: Serialize>(
+        &self,
+        value: &T,
+        text: impl FnOnce(&T) -> String,
+    ) -> Result<(), Error> {
+        if self.json {
+            return self.json(value);
+        }
+        self.line(text(value));
+        Ok(())
+    }
+
+    /// Prints an error with its causes and hints to stderr.
+    pub fn error(&self, error: &Error) {
+        eprintln!("muck: {}", multi_line_printable(&error.chain()));
+        for hint in error.hints() {
+            eprintln!("  → {}", multi_line_printable(hint));
+        }
+    }
+
+    /// Draws events until all senders are gone.
+    pub fn draw(self, mut events: UnboundedReceiver<Event>) -> JoinHandle<()> {
+        tokio::spawn(async move {
+            let mut screen = Screen::new(self.quiet);
+            while let Some(event) = events.recv().await {
+                screen.show(event);
+            }
+            screen.finish();
+        })
+    }
+}
+
+/// A closed pipe (`muck ls | head`) is the reader's right, not our failure.
+fn write_stdout(text: &str) {
+    let mut out = std::io::stdout().lock();
+    if writeln!(out, "{text}").and_then(|()| out.flush()).is_err() {
+        std::process::exit(0);
+    }
+}
+
+fn multi_line_printable(text: &str) -> String {
+    text.lines().map(printable).collect::<Vec<_>>().join("\n")
+}
+
+/// What is on the terminal: lines that stay, and at most one bar below them.
+struct Screen {
+    quiet: bool,
+    bar: Option<Bar>,
+    /// Steps that are running; each ends in one line with its time.
+    terminal: bool,
+    last_waiting: Option<String>,
+}
+
+struct Bar {
+    kind: BarKind,
+    bar: ProgressBar,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum BarKind {
+    Step,
+    Upload,
+    Download,
+    Batch,
+}
+
+impl Screen {
+    fn new(quiet: bool) -> Self {
+        Self {
+            quiet,
+            bar: None,
+            terminal: std::io::stderr().is_terminal(),
+            last_waiting: None,
+        }
+    }
+
+    fn show(&mut self, event: Event) {
+        if self.quiet && !matches!(event, Event::Warning(_)) {
+            return;
+        }
+        match event {
+            Event::Resource {
+                kind,
+                name,
+                outcome,
+                detail,
+            } => {
+                let outcome = match outcome {
+                    Outcome::Created => "created",
+                    Outcome::Kept => "kept",
+                    Outcome::Changed => "changed",
+                    Outcome::Deleted => "deleted",
+                };
+                let detail = detail
+                    .map(|detail| format!("  ({detail})"))
+                    .unwrap_or_default();
+                self.say(&format!("  {outcome:<8} {kind:<17} {name}{detail}"));
+            }
+            Event::StepStarted { step } => self.step_started(&step),
+            Event::StepDone { step, elapsed } => {
+                self.drop_bar(BarKind::Step);
+                self.say(&format!("  {step}  {}", seconds(elapsed)));
+            }
+            Event::Waiting { what, last_seen } => self.waiting(&what, &last_seen),
+            Event::Console { instance, line } => {
+                self.say(&format!(
+                    "  {} | {}",
+                    printable(&instance),
+                    printable(&line)
+                ));
+            }
+            Event::Skipped { path, reason } => {
+                self.say(&format!(
+                    "  skipped {}: {}",
+                    printable(&path),
+                    printable(&reason)
+                ));
+            }
+            Event::Upload(progress) => self.transfer(BarKind::Upload, "uploading", progress),
+            Event::Download(progress) => self.transfer(BarKind::Download, "fetching", progress),
+            Event::Batch(progress) => self.batch(&progress),
+            Event::Result {
+                file,
+                seconds,
+                failure,
+            } => {
+                let file = printable(&file);
+                self.say(&match failure {
+                    None => format!("  converted {file}  {seconds:.1} s"),
+                    Some(reason) => format!("  FAILED    {file}: {}", printable(&reason)),
+                });
+            }
+            Event::Note(text) => self.say(&multi_line_printable(&text)),
+            Event::Warning(text) => self.say(&format!("warning: {}", multi_line_printable(&text))),
+        }
+    }
+
+    fn say(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.bar.suspend(|| eprintln!("{text}")),
+            None => eprintln!("{text}"),
+        }
+    }
+
+    fn step_started(&mut self, step: &str) {
+        let bar = self.bar(BarKind::Step, "  {spinner} {msg} {elapsed}");
+        if let Some(bar) = bar {
+            bar.set_message(printable(step));
+            bar.enable_steady_tick(Duration::from_millis(120));
+        }
+    }
+
+    fn waiting(&mut self, what: &str, last_seen: &str) {
+        let text = format!("waiting for {}: {}", printable(what), printable(last_seen));
+        if let Some(bar) = self.bar(BarKind::Step, "  {spinner} {msg} {elapsed}") {
+            bar.set_message(text);
+        } else if self.last_waiting.as_ref() != Some(&text) {
+            self.say(&format!("  {text}"));
+            self.last_waiting = Some(text);
+        }
+    }
+
+    fn transfer(&mut self, kind: BarKind, verb: &str, progress: TransferProgress) {
+        let template = "  {msg} [{bar:24}] {binary_bytes}/{binary_total_bytes}  {binary_bytes_per_sec}  ETA {eta}";
+        if let Some(bar) = self.bar(kind, template) {
+            bar.set_length(progress.bytes_total);
+            bar.set_position(progress.bytes_done);
+            bar.set_message(format!(
+                "{verb} {}/{} files",
+                progress.files_done, progress.files_total
+            ));
+        }
+        if progress.files_done == progress.files_total {
+            self.drop_bar(kind);
+        }
+    }
+
+    fn batch(&mut self, progress: &BatchProgress) {
+        if let Some(bar) = self.bar(BarKind::Batch, "  converting [{bar:24}] {pos}/{len}  {msg}") {
+            bar.set_length(progress.jobs_total);
+            bar.set_position(progress.jobs_done + progress.jobs_failed);
+            let eta = progress
+                .eta
+                .map(|eta| format!("  ETA {}", seconds(eta)))
+                .unwrap_or_default();
+            let failed = match progress.jobs_failed {
+                0 => String::new(),
+                count => format!("  {count} failed"),
+            };
+            bar.set_message(format!(
+                "{} waiting, {} in work, {} instances{failed}{eta}",
+                progress.visible, progress.in_flight, progress.instances_running
+            ));
+        }
+        if progress.jobs_done + progress.jobs_failed == progress.jobs_total {
+            self.drop_bar(BarKind::Batch);
+        }
+    }
+
+    /// The bar of this kind, made if needed; `None` where stderr is no terminal.
+    fn bar(&mut self, kind: BarKind, template: &str) -> Option<&ProgressBar> {
+        if !self.terminal || self.quiet {
+            return None;
+        }
+        if self.bar.as_ref().is_none_or(|bar| bar.kind != kind) {
+            self.finish();
+            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+            // A template that does not parse falls back to indicatif's own style.
+            if let Ok(style) = ProgressStyle::with_template(template) {
+                bar.set_style(style.progress_chars("=> "));
+            }
+            self.bar = Some(Bar { kind, bar });
+        }
+        self.bar.as_ref().map(|bar| &bar.bar)
+    }
+
+    fn drop_bar(&mut self, kind: BarKind) {
+        if self.bar.as_ref().is_some_and(|bar| bar.kind == kind) {
+            self.finish();
+        }
+    }
+
+    fn finish(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.bar.finish_and_clear();
+        }
+    }
+}
+
+/// `0.3 s`, `42 s`, `3 min 20 s`, `2 h 05 min`.
+pub fn seconds(duration: Duration) -> String {
+    let whole = duration.as_secs();
+    match whole {
+        0..10 => format!("{:.1} s", duration.as_secs_f64()),
+        10..60 => format!("{whole} s"),
+        60..3600 => format!("{} min {:02} s", whole / 60, whole % 60),
+        _ => format!("{} h {:02} min", whole / 3600, whole % 3600 / 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_read_well() {
+        let shown = [0.25, 42.0, 200.0, 7500.0].map(|s| seconds(Duration::from_secs_f64(s)));
+        assert_eq!(shown, ["0.2 s", "42 s", "3 min 20 s", "2 h 05 min"]);
+    }
+}
