@@ -15,7 +15,6 @@ use crate::error::ApiError;
 ///     xml.text("instanceId", &instance.id);
 /// });
 /// ```
-#[derive(Debug)]
 pub struct XmlBody(Writer<Vec<u8>>);
 
 impl Default for XmlBody {
