@@ -10,5 +10,6 @@ pub mod caller;
 pub mod clock;
 pub mod driver;
 pub mod error;
+pub mod iam;
 pub mod query_protocol;
 pub mod state;

@@ -15,7 +15,8 @@ use crate::error::ApiError;
 ///     xml.text("instanceId", &instance.id);
 /// });
 /// ```
-pub struct XmlBody(Writer<Vec<u8>>);
+#[derive(Debug, Clone)]
+pub struct XmlBody(Vec<u8>);
 
 impl Default for XmlBody {
     fn default() -> Self {
@@ -26,7 +27,7 @@ impl Default for XmlBody {
 impl XmlBody {
     /// No elements yet.
     pub fn new() -> Self {
-        Self(Writer::new(Vec::new()))
+        Self(Vec::new())
     }
 
     /// What EC2 answers to actions that return nothing else: `<return>true</return>`.
@@ -37,7 +38,7 @@ impl XmlBody {
     }
 
     fn event(&mut self, event: Event<'_>) {
-        self.0
+        Writer::new(&mut self.0)
             .write_event(event)
             .expect("writing to memory does not fail");
     }
@@ -102,12 +103,12 @@ impl XmlBody {
     }
 
     fn append(&mut self, other: XmlBody) {
-        self.0.get_mut().extend_from_slice(&other.0.into_inner());
+        self.0.extend_from_slice(&other.0);
     }
 
     /// The elements as text, without an envelope; for unit tests of services.
     pub fn into_string(self) -> String {
-        String::from_utf8(self.0.into_inner()).expect("only strings were written")
+        String::from_utf8(self.0).expect("only strings were written")
     }
 }
 
