@@ -1,0 +1,27 @@
+# One profile (dev, with overrides in Cargo.toml) serves everything, so each crate is compiled once.
+.PHONY: build demo test check format
+
+build:
+	sh scripts/prerequisites.sh build
+	cargo build --workspace --all-targets
+
+# The main job on the embedded local cloud, from nothing to nothing.
+demo:
+	sh scripts/prerequisites.sh demo
+	cargo build --workspace --bins
+	target/debug/muck demo
+
+# All tests, the end-to-end one included.
+test:
+	sh scripts/prerequisites.sh test
+	cargo build --workspace --all-targets
+	cargo test --workspace
+
+# What every commit must pass: format, lints, and the tests that need no boot.
+check:
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	cargo test --workspace --lib --bins
+
+format:
+	cargo fmt --all

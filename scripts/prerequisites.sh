@@ -1,0 +1,49 @@
+#!/bin/sh
+# Installs what is missing from Debian's or Ubuntu's archive: with sudo where not root.
+#   prerequisites.sh build|demo|test
+set -eu
+
+packages=""
+need() { # need COMMAND PACKAGE…: the packages, unless the command is there
+    command=$1
+    shift
+    command -v "$command" >/dev/null 2>&1 || packages="$packages $*"
+}
+
+# C compiler: rustc links with it, SQLite and ring are compiled with it.
+need cc gcc libc6-dev
+if [ "$1" != build ]; then
+    need mmdebstrap mmdebstrap
+    need newuidmap uidmap
+    need unshare util-linux
+    # Ubuntu verifies Debian's archive with these keys.
+    [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] ||
+        packages="$packages debian-archive-keyring"
+fi
+if [ "$1" = test ]; then
+    need ffprobe ffmpeg
+fi
+
+command -v cargo >/dev/null 2>&1 || {
+    echo "prerequisites: no cargo on PATH: install a Rust toolchain (1.95 or later) first" >&2
+    exit 1
+}
+[ -n "$packages" ] || exit 0
+
+command -v apt-get >/dev/null 2>&1 || {
+    echo "prerequisites: missing$packages, and there is no apt-get here: install them by hand" >&2
+    exit 1
+}
+as_root=""
+if [ "$(id -u)" != 0 ]; then
+    command -v sudo >/dev/null 2>&1 || {
+        echo "prerequisites: missing$packages: run 'apt-get install$packages' as root, then this again" >&2
+        exit 1
+    }
+    as_root=sudo
+fi
+echo "prerequisites: installing$packages" >&2
+export DEBIAN_FRONTEND=noninteractive
+$as_root apt-get update -qq >&2
+# shellcheck disable=SC2086 # a list of words
+$as_root apt-get install -y -qq --no-install-recommends $packages >&2
