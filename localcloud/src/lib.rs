@@ -12,4 +12,6 @@ pub mod driver;
 pub mod error;
 pub mod iam;
 pub mod query_protocol;
+pub mod signature;
 pub mod state;
+pub mod sts;
