@@ -9,6 +9,7 @@ pub mod account;
 pub mod caller;
 pub mod clock;
 pub mod driver;
+pub mod ec2;
 pub mod error;
 pub mod iam;
 pub mod query_protocol;

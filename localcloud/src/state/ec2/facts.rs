@@ -104,7 +104,7 @@ pub fn instance_facts(store: &Store, instance_id: &str) -> ApiResult<Option<Inst
             launch_time: instance.launch_time,
             security_groups: instance.security_groups,
             metadata: instance.metadata,
-            spot: instance.spot,
+            spot: instance.spot_request.is_some(),
             spot_notice: instance.spot_notice,
         }))
     })

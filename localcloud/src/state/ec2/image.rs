@@ -1,12 +1,16 @@
 //! An image (AMI): a name and boot settings bound to a snapshot.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::Document;
 
-/// An image. A deregistered one leaves no row but its id (`deregistered`), so that using it says
-/// "no longer available" rather than "does not exist", as EC2 does for a while.
+/// How long a deregistered image is still known: EC2's own time isn't published; a day covers any
+/// session that still holds the id.
+const DEREGISTERED_KEPT: SignedDuration = SignedDuration::from_hours(24);
+
+/// An image. A deregistered one keeps its row for a while, so that using it says "no longer
+/// available" rather than "does not exist", as EC2 does.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Image {
     pub id: String,
@@ -36,7 +40,7 @@ pub struct Image {
     pub pending: bool,
     /// Why it failed, if it did.
     pub failure: Option<String>,
-    pub deregistered: bool,
+    pub deregistered: Option<Timestamp>,
 }
 
 impl Document for Image {
@@ -48,6 +52,12 @@ impl Document for Image {
 }
 
 impl Image {
+    /// Whether its row may be forgotten.
+    pub fn forgettable(&self, now: Timestamp) -> bool {
+        self.deregistered
+            .is_some_and(|end| now.duration_since(end) >= DEREGISTERED_KEPT)
+    }
+
     /// `State`, with EC2's names.
     pub fn state(&self) -> &'static str {
         if self.failure.is_some() {

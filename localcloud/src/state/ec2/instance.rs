@@ -192,7 +192,8 @@ pub struct Instance {
     pub monitoring: bool,
     pub ebs_optimized: bool,
     pub disable_api_termination: bool,
-    pub spot: bool,
+    /// The spot request's id (`sir-…`) if it is a spot instance.
+    pub spot_request: Option<String>,
     pub spot_notice: Option<SpotNotice>,
     pub root_device: String,
     pub volume_id: String,
