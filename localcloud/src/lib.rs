@@ -13,6 +13,7 @@ pub mod ec2;
 pub mod error;
 pub mod iam;
 pub mod query_protocol;
+pub mod s3;
 pub mod signature;
 pub mod state;
 pub mod sts;
