@@ -1,0 +1,318 @@
+//! AMIs: find Debian's and ours, register, deregister.
+
+use std::time::Duration;
+
+use aws_sdk_ec2::types as sdk;
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::ec2_tags::{self, Tags};
+use crate::aws::{Aws, Cause};
+use crate::error::{Error, Result};
+use crate::names::{ResourceKind, StackName, TAG_KIND, TAG_RECIPE};
+use crate::wait::{self, Look};
+
+/// Registering is a matter of seconds; EC2 shows `pending` meanwhile.
+const AVAILABLE: Duration = Duration::from_secs(600);
+/// A lost answer's image may be listed this much later (eventual consistency).
+const ADOPT: Duration = Duration::from_secs(30);
+/// Attempts to register; the faults that pass do so in a few.
+const ATTEMPTS: u32 = 5;
+
+/// An image as EC2 lists it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Image {
+    pub id: String,
+    pub name: String,
+    /// `available`, `pending`, `failed` …
+    pub state: String,
+    /// `x86_64` or `arm64`.
+    pub architecture: String,
+    pub created: Option<Timestamp>,
+    pub root_device: String,
+    /// Snapshot ids that it stands on.
+    pub snapshots: Vec<String>,
+    /// GiB of the root volume.
+    pub volume_size: Option<u32>,
+    /// E.g. `uefi-preferred`.
+    pub boot_mode: Option<String>,
+    pub tags: Tags,
+}
+
+impl Image {
+    pub fn recipe(&self) -> Option<&str> {
+        self.tags.get(TAG_RECIPE).map(String::as_str)
+    }
+
+    pub fn is_available(&self) -> bool {
+        self.state == "available"
+    }
+
+    fn read(image: sdk::Image) -> Option<Self> {
+        let root_device = image.root_device_name.unwrap_or_default();
+        let mappings = image.block_device_mappings.unwrap_or_default();
+        let root = mappings
+            .iter()
+            .find(|mapping| mapping.device_name.as_deref() == Some(&root_device))
+            .and_then(|mapping| mapping.ebs.as_ref());
+        let volume_size = root.and_then(|ebs| ebs.volume_size?.try_into().ok());
+        let snapshots = mappings
+            .into_iter()
+            .filter_map(|mapping| mapping.ebs?.snapshot_id)
+            .collect();
+        Some(Self {
+            id: image.image_id?,
+            name: image.name.unwrap_or_default(),
+            state: image
+                .state
+                .map(|state| state.as_str().to_owned())
+                .unwrap_or_default(),
+            architecture: image
+                .architecture
+                .map(|arch| arch.as_str().to_owned())
+                .unwrap_or_default(),
+            created: image.creation_date.and_then(|date| date.parse().ok()),
+            root_device,
+            snapshots,
+            volume_size,
+            boot_mode: image.boot_mode.map(|mode| mode.as_str().to_owned()),
+            tags: ec2_tags::read(image.tags),
+        })
+    }
+}
+
+/// What a new image is made of.
+#[derive(Debug, Clone)]
+pub struct NewImage {
+    pub name: String,
+    pub description: String,
+    pub snapshot: String,
+    /// Taken over from the base image: architecture, root device and boot mode.
+    pub base: Image,
+    pub volume_type: String,
+    pub tags: Vec<(String, String)>,
+}
+
+/// All images of the stack, the newest first.
+pub async fn list(aws: &Aws, stack: &StackName) -> Result<Vec<Image>> {
+    let kind = ec2_tags::filter(&format!("tag:{TAG_KIND}"), [ResourceKind::Image.as_str()]);
+    describe(aws, "self", vec![ec2_tags::of_stack(stack), kind])
+        .await
+        .map_err(|cause| {
+            Error::failed(format!("cannot list the images of stack {stack}")).because(cause)
+        })
+}
+
+/// The newest available image of `owner` whose name fits `pattern` (`*` and `?`).
+///
+/// # Errors
+/// If there is none: the region may lack it.
+pub async fn find_base(aws: &Aws, owner: &str, pattern: &str, architecture: &str) -> Result<Image> {
+    let filters = vec![
+        ec2_tags::filter("name", [pattern]),
+        ec2_tags::filter("architecture", [architecture]),
+        ec2_tags::filter("state", ["available"]),
+    ];
+    let what = format!(
+        "base image {pattern} ({architecture}) of owner {owner} in {}",
+        aws.region
+    );
+    let images = describe(aws, owner, filters)
+        .await
+        .map_err(|cause| Error::failed(format!("cannot look for the {what}")).because(cause))?;
+    images.into_iter().next().ok_or_else(|| {
+        Error::failed(format!("there is no {what}"))
+            .hint("set base.owner and base.name in the recipe's image.toml, or another --region")
+    })
+}
+
+async fn describe(aws: &Aws, owner: &str, filters: Vec<sdk::Filter>) -> Result<Vec<Image>, Cause> {
+    let mut pages = aws
+        .ec2
+        .describe_images()
+        .owners(owner)
+        .set_filters(Some(filters))
+        .into_paginator()
+        .send();
+    let mut images = Vec::new();
+    while let Some(page) = pages.next().await {
+        images.extend(
+            page?
+                .images
+                .unwrap_or_default()
+                .into_iter()
+                .filter_map(Image::read),
+        );
+    }
+    images.sort_by(|a, b| b.created.cmp(&a.created).then_with(|| a.id.cmp(&b.id)));
+    Ok(images)
+}
+
+async fn find_by_name(aws: &Aws, name: &str) -> Result<Option<Image>, Cause> {
+    Ok(
+        describe(aws, "self", vec![ec2_tags::filter("name", [name])])
+            .await?
+            .into_iter()
+            .next(),
+    )
+}
+
+/// Registers an image and waits until it is available. There is no client token for this call, so
+/// after a lost answer the image is looked for by its name, which is unique, and adopted.
+pub async fn register(aws: &Aws, new: &NewImage) -> Result<Image> {
+    let failed = |cause: Cause| {
+        Error::failed(format!("cannot register the image {}", new.name)).because(cause)
+    };
+    let mut attempt = 0;
+    loop {
+        attempt += 1;
+        match register_call(aws, new).await {
+            Ok(()) => break,
+            Err(cause) if cause.is("InvalidAMIName.Duplicate") => break,
+            Err(cause) if cause.uncertain && appears(aws, &new.name).await => break,
+            Err(cause) if attempt < ATTEMPTS && passes(&cause) => {
+                tokio::time::sleep(Duration::from_secs(1 << attempt)).await;
+            }
+            Err(cause) => return Err(failed(cause)),
+        }
+    }
+    wait::until(
+        &format!("image {} to be available", new.name),
+        AVAILABLE,
+        || async {
+            match find_by_name(aws, &new.name).await.map_err(failed)? {
+                Some(image) if image.is_available() => Ok(Look::Done(image)),
+                Some(image) if image.state != "pending" => Err(Error::failed(format!(
+                    "the image {} ({}) is {}",
+                    new.name, image.id, image.state
+                ))),
+                Some(image) => Ok(Look::NotYet(image.state)),
+                None => Ok(Look::NotYet("not listed".to_owned())),
+            }
+        },
+    )
+    .await
+}
+
+/// Whether an image whose answer was lost is there after all.
+async fn appears(aws: &Aws, name: &str) -> bool {
+    let look = || async {
+        match find_by_name(aws, name).await {
+            Ok(Some(_)) => Ok(Look::Done(())),
+            Ok(None) => Ok(Look::NotYet("not listed".to_owned())),
+            Err(cause) => Ok(Look::NotYet(cause.to_string())),
+        }
+    };
+    wait::until(name, ADOPT, look).await.is_ok()
+}
+
+/// Whether the same call may succeed a little later.
+fn passes(cause: &Cause) -> bool {
+    // The snapshot may be unknown to another of EC2's servers for a while.
+    cause.uncertain
+        || cause.is_any(&[
+            "RequestLimitExceeded",
+            "Throttling",
+            "InvalidSnapshot.NotFound",
+            "InternalError",
+            "Unavailable",
+        ])
+}
+
+async fn register_call(aws: &Aws, new: &NewImage) -> Result<(), Cause> {
+    let root = sdk::EbsBlockDevice::builder()
+        .snapshot_id(&new.snapshot)
+        .volume_type(sdk::VolumeType::from(new.volume_type.as_str()))
+        .delete_on_termination(true)
+        .build();
+    let boot_mode = new.base.boot_mode.as_deref().map(sdk::BootModeValues::from);
+    aws.ec2_once
+        .register_image()
+        .name(&new.name)
+        .description(&new.description)
+        .architecture(sdk::ArchitectureValues::from(
+            new.base.architecture.as_str(),
+        ))
+        .root_device_name(&new.base.root_device)
+        .virtualization_type("hvm")
+        .ena_support(true)
+        .sriov_net_support("simple")
+        .imds_support(sdk::ImdsSupportValues::V20)
+        .set_boot_mode(boot_mode)
+        .block_device_mappings(
+            sdk::BlockDeviceMapping::builder()
+                .device_name(&new.base.root_device)
+                .ebs(root)
+                .build(),
+        )
+        .tag_specifications(ec2_tags::specification(sdk::ResourceType::Image, &new.tags))
+        .send()
+        .await?;
+    Ok(())
+}
+
+/// Deregisters an image and deletes the snapshots that it alone stands on. An image that is gone is
+/// no error.
+pub async fn deregister(aws: &Aws, image: &Image) -> Result<()> {
+    let outcome = aws
+        .ec2
+        .deregister_image()
+        .image_id(&image.id)
+        .delete_associated_snapshots(true)
+        .send()
+        .await
+        .map_err(Cause::from);
+    match outcome {
+        Ok(_) => {}
+        Err(cause) if cause.is_any(&["InvalidAMIID.NotFound", "InvalidAMIID.Unavailable"]) => {}
+        Err(cause) => {
+            return Err(Error::failed(format!(
+                "cannot deregister the image {} ({})",
+                image.name, image.id
+            ))
+            .because(cause));
+        }
+    }
+    // Gone already where EC2 did it with the image, or left where it could not or an earlier try stopped here.
+    for snapshot in &image.snapshots {
+        super::snapshot::delete(aws, snapshot).await?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_is_read_with_its_snapshots() {
+        let mapping = |device: &str, snapshot: &str, size: i32| {
+            let ebs = sdk::EbsBlockDevice::builder()
+                .snapshot_id(snapshot)
+                .volume_size(size)
+                .build();
+            sdk::BlockDeviceMapping::builder()
+                .device_name(device)
+                .ebs(ebs)
+                .build()
+        };
+        let image = sdk::Image::builder()
+            .image_id("ami-1")
+            .name("debian-13")
+            .state(sdk::ImageState::Available)
+            .architecture(sdk::ArchitectureValues::X8664)
+            .creation_date("2026-01-02T03:04:05.000Z")
+            .root_device_name("/dev/xvda")
+            .block_device_mappings(mapping("/dev/xvda", "snap-1", 8))
+            .block_device_mappings(mapping("/dev/sdb", "snap-2", 9))
+            .build();
+        let image = Image::read(image).expect("has an id");
+        assert!(image.is_available());
+        assert_eq!(image.snapshots, ["snap-1", "snap-2"]);
+        assert_eq!(image.volume_size, Some(8));
+        assert_eq!(
+            image.created.expect("read").to_string(),
+            "2026-01-02T03:04:05Z"
+        );
+    }
+}
