@@ -62,4 +62,6 @@ impl GlobalArgs {
 pub enum Command {
     /// Write a commented muck.toml
     Init(commands::init::Args),
+    /// Store videos and queue one message for each
+    Submit(commands::submit::Args),
 }

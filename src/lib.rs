@@ -60,5 +60,6 @@ pub async fn run(cli: Cli) -> u8 {
 async fn dispatch(command: &Command, session: &Session) -> Result<()> {
     match command {
         Command::Init(args) => commands::init::run(args, session),
+        Command::Submit(args) => commands::submit::run(args, session).await,
     }
 }

@@ -1,1 +1,65 @@
-//! From files to results: submit, launch, results, statistics, bill, status.
+//! From files to results: submit, results, statistics, bill, status.
+//!
+//! ```text
+//! files → scan → submit → S3 + input queue … output queue → collect → ledger → fetch → folder
+//!                                                              └─ statistics, log.csv, bill, status
+//! ```
+//!
+//! The ledger is the one thing kept on this machine: it remembers what was submitted and what came
+//! back. It is never needed to tear a stack down.
+
+mod digest;
+pub mod ledger;
+pub mod money;
+mod scan;
+pub mod statistics;
+pub mod submit;
+mod upload;
+
+pub use statistics::Statistics;
+pub use submit::{Submission, SubmitOptions, submit};
+
+use crate::error::{Error, Result};
+
+/// The batch of messages that name none (2007 clients).
+pub const UNNAMED: &str = "unnamed";
+
+/// Longest batch name: it must fit a tag's value and a file name with room to spare.
+const BATCH_NAME_MAX: usize = 64;
+
+/// Checks a batch's name: 1 to 64 letters, digits, `.`, `_` and `-`, beginning with a letter or digit.
+///
+/// # Errors
+/// Kind `Usage`, with the rule.
+pub fn check_batch_name(name: &str) -> Result<()> {
+    if is_batch_name(name) {
+        return Ok(());
+    }
+    Err(Error::usage(format!(
+        "{name:?} is not a batch name: use 1 to {BATCH_NAME_MAX} letters, digits, '.', '_' and '-', \
+         beginning with a letter or digit"
+    )))
+}
+
+fn is_batch_name(name: &str) -> bool {
+    (1..=BATCH_NAME_MAX).contains(&name.len())
+        && name.starts_with(|first: char| first.is_ascii_alphanumeric())
+        && name
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batch_names_are_checked() {
+        for good in ["a", "20260102-030405-9f3a", "Holiday_2007.v2"] {
+            assert!(check_batch_name(good).is_ok(), "{good}");
+        }
+        for bad in ["", "-a", "a b", "a/b", "..", "ä", "x\n", &"a".repeat(65)] {
+            assert!(check_batch_name(bad).is_err(), "{bad}");
+        }
+    }
+}

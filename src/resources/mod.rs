@@ -7,3 +7,5 @@ pub mod run_instances;
 pub mod snapshot;
 pub mod subnet;
 pub mod volume;
+pub mod message;
+pub mod object;

@@ -1,0 +1,111 @@
+//! The ledger's pages on instances: EC2 forgets them an hour after their end, the bill must not.
+
+use jiff::Timestamp;
+use rusqlite::{Row, params};
+
+use super::{Ledger, time, whole};
+use crate::error::Result;
+
+/// One instance as the cloud listed it just now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sighting {
+    pub id: String,
+    /// The tag `muck:kind`: `worker` or `builder`.
+    pub kind: String,
+    pub instance_type: String,
+    pub launched: Timestamp,
+    /// Not stopped and not terminated.
+    pub alive: bool,
+    /// When it ended, if the cloud says so.
+    pub ended: Option<Timestamp>,
+    /// Size of its volumes in GiB.
+    pub volume_gib: u64,
+    /// It has a public IPv4 address.
+    pub public_ip: bool,
+}
+
+/// One instance as the ledger remembers it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeenInstance {
+    pub id: String,
+    pub kind: String,
+    pub instance_type: String,
+    pub launched: Timestamp,
+    /// When it ended; for one that vanished unseen, when it was last seen alive.
+    pub ended: Option<Timestamp>,
+    /// The end is not known, only that it was not before `ended`.
+    pub end_is_a_guess: bool,
+    pub volume_gib: u64,
+    pub public_ip: bool,
+}
+
+impl Ledger {
+    /// Writes down a whole listing of the stack's instances made at `now`: those that are listed no
+    /// more have ended.
+    pub fn saw_instances(&self, sightings: &[Sighting], now: Timestamp) -> Result<()> {
+        let mut connection = self.connection();
+        let mut write = || -> rusqlite::Result<()> {
+            let change = connection.transaction()?;
+            // Whoever is in the listing and alive is set back below.
+            change.execute(
+                "UPDATE instances SET gone = 1 WHERE place = ?1",
+                [self.place],
+            )?;
+            for seen in sightings {
+                change.execute(
+                    "INSERT INTO instances (place, id, kind, type, launched, seen, ended, gone, volume_gib, public_ip)
+                     VALUES (?1, ?2, ?3, ?4, ?5, CASE WHEN ?8 THEN ?5 ELSE ?6 END, ?7, ?8, ?9, ?10)
+                     ON CONFLICT (place, id) DO UPDATE SET
+                     seen = CASE WHEN excluded.gone THEN seen ELSE ?6 END,
+                     ended = ifnull(ended, excluded.ended), gone = excluded.gone,
+                     volume_gib = max(volume_gib, excluded.volume_gib),
+                     public_ip = max(public_ip, excluded.public_ip)",
+                    params![
+                        self.place, seen.id, seen.kind, seen.instance_type, seen.launched.as_millisecond(),
+                        now.as_millisecond(), seen.ended.map(Timestamp::as_millisecond), !seen.alive,
+                        whole(seen.volume_gib), seen.public_ip
+                    ],
+                )?;
+            }
+            change.commit()
+        };
+        write().map_err(|error| self.failure(error))
+    }
+
+    /// All instances of the stack that ended after `since`, or live.
+    pub fn instances(&self, since: Timestamp) -> Result<Vec<SeenInstance>> {
+        let connection = self.connection();
+        let read = || -> rusqlite::Result<Vec<SeenInstance>> {
+            // A status message written by an instance proves that it lived then.
+            let mut statement = connection.prepare(
+                "SELECT i.id, i.kind, i.type, i.launched, i.ended, i.gone, i.volume_gib, i.public_ip,
+                 max(i.seen, ifnull((SELECT max(j.service_write) FROM jobs j JOIN batches b ON b.id = j.batch
+                 WHERE b.place = i.place AND j.instance = i.id), 0))
+                 FROM instances i WHERE i.place = ?1 ORDER BY i.launched, i.id",
+            )?;
+            statement.query_map([self.place], instance)?.collect()
+        };
+        let all = read().map_err(|error| self.failure(error))?;
+        Ok(all
+            .into_iter()
+            .filter(|one| one.ended.is_none_or(|ended| ended >= since))
+            .collect())
+    }
+}
+
+fn instance(row: &Row<'_>) -> rusqlite::Result<SeenInstance> {
+    let ended: Option<i64> = row.get(4)?;
+    let gone: bool = row.get(5)?;
+    let last_seen: i64 = row.get(8)?;
+    let end_is_a_guess = gone && ended.is_none();
+    Ok(SeenInstance {
+        id: row.get(0)?,
+        kind: row.get(1)?,
+        instance_type: row.get(2)?,
+        launched: time(row.get(3)?),
+        ended: ended.or(end_is_a_guess.then_some(last_seen)).map(time),
+        end_is_a_guess,
+        volume_gib: row.get::<_, i64>(6)?.unsigned_abs(),
+        public_ip: row.get(7)?,
+    })
+}

@@ -1,0 +1,395 @@
+//! The ledger's pages on jobs: one file, one preset, one batch.
+
+use jiff::Timestamp;
+use muck_worker::message::{Status, StatusMessage};
+use rusqlite::{OptionalExtension as _, Row, Transaction, params};
+
+use super::{Batch, Ledger, time, whole};
+use crate::batch::statistics::JobTimes;
+use crate::error::Result;
+
+/// A job that is about to be sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewJob {
+    pub input_key: String,
+    /// As the message carries it.
+    pub name: String,
+    /// Empty for none.
+    pub location: String,
+    pub preset: String,
+    /// Bytes.
+    pub size: u64,
+}
+
+/// What became of a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum JobStatus {
+    Outstanding,
+    Converted,
+    Failed,
+    /// A dead letter without a status message: nobody said why. A status message that comes after
+    /// all takes its place.
+    Dead,
+}
+
+/// A job as the ledger knows it.
+#[derive(Debug, Clone)]
+pub struct Job {
+    pub(in crate::batch) id: i64,
+    pub input_key: String,
+    pub name: String,
+    pub location: String,
+    pub preset: String,
+    pub size: u64,
+    pub sent: Option<Timestamp>,
+    pub status: JobStatus,
+    pub error: Option<String>,
+    pub instance: Option<String>,
+    pub times: Option<JobTimes>,
+    /// The whole status message.
+    pub message: Option<String>,
+    pub outputs: Vec<Output>,
+}
+
+/// One output of a converted job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Output {
+    pub ordinal: u32,
+    pub bucket: String,
+    pub key: String,
+    pub mime: String,
+    /// Bytes, known once it was fetched.
+    pub size: Option<u64>,
+}
+
+/// Where an output was put.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fetched {
+    /// Below the folder of the results.
+    pub file: String,
+}
+
+/// What a status message changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recorded {
+    /// The job is done by it.
+    New,
+    /// The job was done before; nothing changed.
+    Known,
+}
+
+/// How a batch stands.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Totals {
+    pub jobs: u64,
+    pub converted: u64,
+    /// Failed jobs and dead letters.
+    pub failed: u64,
+    pub outstanding: u64,
+}
+
+impl Ledger {
+    /// Writes down a job before its message is sent. Returns its number, and whether its message
+    /// has still to be sent.
+    ///
+    /// A job that went to another queue of the same name (the stack was removed and made again
+    /// since) starts anew.
+    pub fn add_job(&self, batch: &Batch, job: &NewJob, queue_made: i64) -> Result<(i64, bool)> {
+        let mut connection = self.connection();
+        let add = || -> rusqlite::Result<(i64, bool)> {
+            let change = connection.transaction()?;
+            change.execute(
+                "INSERT OR IGNORE INTO jobs (batch, input_key, name, location, preset, size, created, queue_made)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                params![
+                    batch.id, job.input_key, job.name, job.location, job.preset, whole(job.size),
+                    Timestamp::now().as_millisecond(), queue_made
+                ],
+            )?;
+            let (id, sent, made): (i64, Option<i64>, i64) = change.query_row(
+                "SELECT id, sent, queue_made FROM jobs WHERE batch = ?1 AND input_key = ?2 AND name = ?3
+                 AND location = ?4 AND preset = ?5",
+                params![batch.id, job.input_key, job.name, job.location, job.preset],
+                |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+            )?;
+            let again = made != queue_made;
+            if again {
+                change.execute("DELETE FROM outputs WHERE job = ?1", [id])?;
+                change.execute("DELETE FROM fetched WHERE job = ?1", [id])?;
+                change.execute(
+                    "UPDATE jobs SET queue_made = ?2, sent = NULL, status = NULL, error = NULL, server = NULL,
+                     host = NULL, instance = NULL, service_read = NULL, service_write = NULL, message = NULL
+                     WHERE id = ?1",
+                    params![id, queue_made],
+                )?;
+                change.execute(
+                    "UPDATE batches SET removed = NULL WHERE id = ?1",
+                    [batch.id],
+                )?;
+            }
+            change.commit()?;
+            Ok((id, again || sent.is_none()))
+        };
+        let mut add = add;
+        add().map_err(|error| self.failure(error))
+    }
+
+    /// Writes down that the jobs' messages are in the queue.
+    pub fn mark_sent(&self, jobs: &[i64], now: Timestamp) -> Result<()> {
+        let mut connection = self.connection();
+        let mut mark = || -> rusqlite::Result<()> {
+            let change = connection.transaction()?;
+            for job in jobs {
+                change.execute(
+                    "UPDATE jobs SET sent = ?2 WHERE id = ?1",
+                    params![job, now.as_millisecond()],
+                )?;
+            }
+            change.commit()
+        };
+        mark().map_err(|error| self.failure(error))
+    }
+
+    /// Writes down a status message; `output_bucket` is where its outputs are.
+    ///
+    /// The first message of a job counts, but a success outdoes a failure, and either a dead letter.
+    pub fn record(
+        &self,
+        batch: &str,
+        status: &StatusMessage,
+        output_bucket: &str,
+        raw: &str,
+    ) -> Result<Recorded> {
+        let batch = match self.batch(batch)? {
+            Some(batch) => batch,
+            None => self.make_batch(batch, Timestamp::now(), false)?,
+        };
+        let mut connection = self.connection();
+        let mut record = || -> rusqlite::Result<Recorded> {
+            let change = connection.transaction()?;
+            let job = find_or_add(&change, &batch, status)?;
+            let known: Option<String> =
+                change.query_row("SELECT status FROM jobs WHERE id = ?1", [job], |row| {
+                    row.get(0)
+                })?;
+            let word = status.status.to_string();
+            let better = match known.as_deref() {
+                None | Some("dead") => true,
+                Some("failed") => status.status == Status::Converted,
+                _ => false,
+            };
+            if !better {
+                return Ok(Recorded::Known);
+            }
+            change.execute(
+                "UPDATE jobs SET status = ?2, error = ?3, server = ?4, host = ?5, instance = ?6, service_read = ?7,
+                 service_write = ?8, message = ?9 WHERE id = ?1",
+                params![
+                    job, word, status.error, status.server, status.host, status.instance_id,
+                    status.service_read.as_millisecond(), status.service_write.as_millisecond(), raw
+                ],
+            )?;
+            for (ordinal, output) in status.outputs.iter().enumerate() {
+                change.execute(
+                    "INSERT OR REPLACE INTO outputs (job, ordinal, bucket, key, mime) VALUES (?1, ?2, ?3, ?4, ?5)",
+                    params![job, whole(ordinal as u64), output_bucket, output.key, output.mime],
+                )?;
+            }
+            change.commit()?;
+            Ok(Recorded::New)
+        };
+        record().map_err(|error| self.failure(error))
+    }
+
+    /// Writes down that an outstanding job's message is a dead letter.
+    pub fn record_dead(&self, batch: &Batch, job: &NewJob, reason: &str) -> Result<Recorded> {
+        self.connection()
+            .execute(
+                "UPDATE jobs SET status = 'dead', error = ?6 WHERE batch = ?1 AND input_key = ?2 AND name = ?3
+                 AND location = ?4 AND preset = ?5 AND status IS NULL",
+                params![batch.id, job.input_key, job.name, job.location, job.preset, reason],
+            )
+            .map(|rows| if rows > 0 { Recorded::New } else { Recorded::Known })
+            .map_err(|error| self.failure(error))
+    }
+
+    /// How the batch stands.
+    pub fn totals(&self, batch: &Batch) -> Result<Totals> {
+        self.connection()
+            .query_row(
+                "SELECT count(*), count(*) FILTER (WHERE status = 'converted'),
+                 count(*) FILTER (WHERE status IN ('failed', 'dead')), count(*) FILTER (WHERE status IS NULL)
+                 FROM jobs WHERE batch = ?1",
+                [batch.id],
+                |row| {
+                    let number = |index| row.get::<_, i64>(index).map(i64::unsigned_abs);
+                    Ok(Totals {
+                        jobs: number(0)?,
+                        converted: number(1)?,
+                        failed: number(2)?,
+                        outstanding: number(3)?,
+                    })
+                },
+            )
+            .map_err(|error| self.failure(error))
+    }
+
+    /// All jobs of the batch, in the order of location and name.
+    pub fn jobs(&self, batch: &Batch) -> Result<Vec<Job>> {
+        let connection = self.connection();
+        let read = || -> rusqlite::Result<Vec<Job>> {
+            let mut statement = connection.prepare(
+                "SELECT id, input_key, name, location, preset, size, sent, status, error, instance,
+                 service_read, service_write, message FROM jobs WHERE batch = ?1 ORDER BY location, name, id",
+            )?;
+            let mut jobs = statement
+                .query_map([batch.id], job)?
+                .collect::<rusqlite::Result<Vec<_>>>()?;
+            let mut statement = connection
+                .prepare("SELECT ordinal, bucket, key, mime, size FROM outputs WHERE job = ?1 ORDER BY ordinal")?;
+            for job in &mut jobs {
+                job.outputs = statement
+                    .query_map([job.id], output)?
+                    .collect::<rusqlite::Result<Vec<_>>>()?;
+            }
+            Ok(jobs)
+        };
+        read().map_err(|error| self.failure(error))
+    }
+
+    /// Where an output was put below `folder`, if it was.
+    pub fn fetched(&self, job: i64, ordinal: u32, folder: &str) -> Result<Option<Fetched>> {
+        self.connection()
+            .query_row(
+                "SELECT file FROM fetched WHERE job = ?1 AND ordinal = ?2 AND folder = ?3",
+                params![job, ordinal, folder],
+                |row| Ok(Fetched { file: row.get(0)? }),
+            )
+            .optional()
+            .map_err(|error| self.failure(error))
+    }
+
+    /// Writes down where an output was put and how many bytes it has.
+    pub fn mark_fetched(
+        &self,
+        job: i64,
+        ordinal: u32,
+        folder: &str,
+        file: &str,
+        bytes: u64,
+    ) -> Result<()> {
+        let mut connection = self.connection();
+        let mut mark = || -> rusqlite::Result<()> {
+            let change = connection.transaction()?;
+            change.execute(
+                "INSERT OR REPLACE INTO fetched (job, ordinal, folder, file) VALUES (?1, ?2, ?3, ?4)",
+                params![job, ordinal, folder, file],
+            )?;
+            change.execute(
+                "UPDATE outputs SET size = ?3 WHERE job = ?1 AND ordinal = ?2",
+                params![job, ordinal, whole(bytes)],
+            )?;
+            change.commit()
+        };
+        mark().map_err(|error| self.failure(error))
+    }
+
+    /// Bytes of the batch's inputs and of its known outputs; a content that several jobs share
+    /// is stored once.
+    pub fn stored_bytes(&self, batch: &Batch) -> Result<(u64, u64)> {
+        self.connection()
+            .query_row(
+                "SELECT
+                 (SELECT ifnull(sum(size), 0) FROM (SELECT DISTINCT input_key, size FROM jobs WHERE batch = ?1)),
+                 (SELECT ifnull(sum(size), 0) FROM (SELECT DISTINCT o.bucket, o.key, o.size FROM outputs o
+                  JOIN jobs j ON j.id = o.job WHERE j.batch = ?1 AND o.size IS NOT NULL))",
+                [batch.id],
+                |row| Ok((row.get::<_, i64>(0)?.unsigned_abs(), row.get::<_, i64>(1)?.unsigned_abs())),
+            )
+            .map_err(|error| self.failure(error))
+    }
+}
+
+/// The job that a status message is about; one that was not submitted from here is added.
+fn find_or_add(
+    change: &Transaction<'_>,
+    batch: &Batch,
+    status: &StatusMessage,
+) -> rusqlite::Result<i64> {
+    let input = &status.input;
+    let location = input.original_location.as_deref().unwrap_or_default();
+    let preset = input.preset.as_deref().unwrap_or_default();
+    let now = Timestamp::now().as_millisecond();
+    change.execute(
+        "INSERT OR IGNORE INTO jobs (batch, input_key, name, location, preset, size, created, queue_made, sent)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?7)",
+        params![batch.id, input.input_key, input.original_file_name, location, preset, whole(input.size), now],
+    )?;
+    change.query_row(
+        "SELECT id FROM jobs WHERE batch = ?1 AND input_key = ?2 AND name = ?3 AND location = ?4 AND preset = ?5",
+        params![batch.id, input.input_key, input.original_file_name, location, preset],
+        |row| row.get(0),
+    )
+}
+
+fn job(row: &Row<'_>) -> rusqlite::Result<Job> {
+    let status = match row.get::<_, Option<String>>(7)?.as_deref() {
+        None => JobStatus::Outstanding,
+        Some("converted") => JobStatus::Converted,
+        Some("dead") => JobStatus::Dead,
+        Some(_) => JobStatus::Failed,
+    };
+    let times = match (
+        row.get::<_, Option<i64>>(10)?,
+        row.get::<_, Option<i64>>(11)?,
+    ) {
+        (Some(read), Some(written)) => Some(JobTimes {
+            read: time(read),
+            written: time(written),
+        }),
+        _ => None,
+    };
+    Ok(Job {
+        id: row.get(0)?,
+        input_key: row.get(1)?,
+        name: row.get(2)?,
+        location: row.get(3)?,
+        preset: row.get(4)?,
+        size: row.get::<_, i64>(5)?.unsigned_abs(),
+        sent: row.get::<_, Option<i64>>(6)?.map(time),
+        status,
+        error: row.get(8)?,
+        instance: row.get(9)?,
+        times,
+        message: row.get(12)?,
+        outputs: Vec::new(),
+    })
+}
+
+fn output(row: &Row<'_>) -> rusqlite::Result<Output> {
+    Ok(Output {
+        ordinal: row.get(0)?,
+        bucket: row.get(1)?,
+        key: row.get(2)?,
+        mime: row.get(3)?,
+        size: row.get::<_, Option<i64>>(4)?.map(i64::unsigned_abs),
+    })
+}
+
+impl Job {
+    /// Location and name, for people.
+    pub fn shown(&self) -> String {
+        if self.location.is_empty() {
+            self.name.clone()
+        } else {
+            format!("{}/{}", self.location, self.name)
+        }
+    }
+}
+
+impl Recorded {
+    pub fn is_new(self) -> bool {
+        self == Self::New
+    }
+}

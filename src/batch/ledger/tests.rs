@@ -1,0 +1,257 @@
+use muck_worker::message::{Message, StatusMessage};
+
+use super::*;
+
+fn place(stack: &str) -> Place {
+    Place {
+        stack: stack.into(),
+        account: "000000000000".into(),
+        region: "us-local-1".into(),
+        endpoint: "loopback".into(),
+    }
+}
+
+fn ledger() -> (tempfile::TempDir, Ledger) {
+    let dir = tempfile::tempdir().expect("temp dir");
+    let ledger =
+        Ledger::open_at(&dir.path().join("deep/ledger.sqlite"), &place("demo")).expect("opens");
+    (dir, ledger)
+}
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(second).expect("in range")
+}
+
+fn new_job(name: &str) -> NewJob {
+    NewJob {
+        input_key: "media/f84e4a20b571abc69baf2277d193e596".into(),
+        name: name.into(),
+        location: String::new(),
+        preset: "ipod".into(),
+        size: 10,
+    }
+}
+
+fn status(name: &str, outcome: &str) -> StatusMessage {
+    let outputs = match outcome {
+        "converted" => "OutputKey: media/e69e376be5af6f88f81d3e31adf27988;type=video/quicktime\n",
+        _ => "Error: bad file\n",
+    };
+    let text = format!(
+        "Bucket: bbb\nInputKey: media/f84e4a20b571abc69baf2277d193e596\nOriginalFileName: {name}\nSize: 10\n\
+         Batch: b\nPreset: ipod\n{outputs}Server: ConvertVideo\nHost: h\nInstance-ID: i-1\n\
+         Service-Read: Wed, 21 Feb 2007 01:28:14 GMT\nService-Write: Wed, 21 Feb 2007 01:28:27 GMT\n\
+         Status: {outcome}\n"
+    );
+    StatusMessage::from_message(&Message::parse(&text).expect("parses")).expect("a status")
+}
+
+#[test]
+fn an_endpoint_on_this_machine_is_known_without_its_port() {
+    assert_eq!(lasting_endpoint("http://127.0.0.1:4566/"), "loopback");
+    assert_eq!(lasting_endpoint("http://localhost:1"), "loopback");
+    assert_eq!(
+        lasting_endpoint("https://s3.example:9000"),
+        "https://s3.example:9000"
+    );
+}
+
+#[test]
+fn a_job_goes_from_written_to_sent_to_converted() {
+    let (_dir, ledger) = ledger();
+    let batch = ledger.begin_batch("b", at(100)).expect("begins");
+    let (job, unsent) = ledger.add_job(&batch, &new_job("a.avi"), 7).expect("adds");
+    assert!(unsent);
+    // A crash before the sending: the same submit finds it unsent.
+    assert_eq!(
+        ledger.add_job(&batch, &new_job("a.avi"), 7).expect("adds"),
+        (job, true)
+    );
+    ledger.mark_sent(&[job], at(101)).expect("marks");
+    assert_eq!(
+        ledger.add_job(&batch, &new_job("a.avi"), 7).expect("adds"),
+        (job, false)
+    );
+    assert_eq!(ledger.totals(&batch).expect("totals").outstanding, 1);
+
+    let message = status("a.avi", "converted");
+    assert_eq!(
+        ledger.record("b", &message, "out", "raw").expect("records"),
+        Recorded::New
+    );
+    assert_eq!(
+        ledger.record("b", &message, "out", "raw").expect("records"),
+        Recorded::Known
+    );
+    let jobs = ledger.jobs(&batch).expect("jobs");
+    assert_eq!(jobs.len(), 1);
+    assert_eq!(jobs[0].status, JobStatus::Converted);
+    assert_eq!(jobs[0].times.expect("times").processing_seconds(), 13);
+    assert_eq!(jobs[0].outputs[0].bucket, "out");
+
+    // The stack was made anew: the same batch starts again.
+    assert_eq!(
+        ledger.add_job(&batch, &new_job("a.avi"), 8).expect("adds"),
+        (job, true)
+    );
+    assert_eq!(ledger.totals(&batch).expect("totals").outstanding, 1);
+}
+
+#[test]
+fn a_success_outdoes_a_failure_and_never_the_other_way() {
+    let (_dir, ledger) = ledger();
+    let batch = ledger.begin_batch("b", at(100)).expect("begins");
+    ledger.add_job(&batch, &new_job("a.avi"), 7).expect("adds");
+    assert!(
+        ledger
+            .record_dead(&batch, &new_job("a.avi"), "given up")
+            .expect("records")
+            .is_new()
+    );
+    assert_eq!(
+        ledger.jobs(&batch).expect("jobs")[0].status,
+        JobStatus::Dead
+    );
+    let (failed, converted) = (status("a.avi", "failed"), status("a.avi", "converted"));
+    assert!(
+        ledger
+            .record("b", &failed, "out", "")
+            .expect("records")
+            .is_new()
+    );
+    assert!(
+        !ledger
+            .record_dead(&batch, &new_job("a.avi"), "given up")
+            .expect("records")
+            .is_new()
+    );
+    assert_eq!(
+        ledger.jobs(&batch).expect("jobs")[0].error.as_deref(),
+        Some("bad file")
+    );
+    assert!(
+        ledger
+            .record("b", &converted, "out", "")
+            .expect("records")
+            .is_new()
+    );
+    assert!(
+        !ledger
+            .record("b", &failed, "out", "")
+            .expect("records")
+            .is_new()
+    );
+    let totals = ledger.totals(&batch).expect("totals");
+    assert_eq!((totals.jobs, totals.converted, totals.failed), (1, 1, 0));
+}
+
+#[test]
+fn messages_of_unknown_batches_are_kept_and_ours_stay_the_newest() {
+    let (_dir, ledger) = ledger();
+    ledger.begin_batch("mine", at(100)).expect("begins");
+    ledger
+        .record("theirs", &status("x.avi", "converted"), "out", "")
+        .expect("records");
+    let theirs = ledger.batch("theirs").expect("finds").expect("is there");
+    assert!(!theirs.ours);
+    assert_eq!(ledger.totals(&theirs).expect("totals").converted, 1);
+    assert_eq!(
+        ledger.newest_batch().expect("finds").expect("one").name,
+        "mine"
+    );
+}
+
+#[test]
+fn stacks_do_not_see_each_other() {
+    let (dir, ledger) = ledger();
+    ledger.begin_batch("b", at(100)).expect("begins");
+    let other =
+        Ledger::open_at(&dir.path().join("deep/ledger.sqlite"), &place("other")).expect("opens");
+    assert_eq!(other.newest_batch().expect("reads"), None);
+}
+
+#[test]
+fn counters_and_strays_add_up() {
+    let (_dir, ledger) = ledger();
+    let batch = ledger.begin_batch("b", at(100)).expect("begins");
+    ledger.count(&batch, Counter::Gets, 2).expect("counts");
+    ledger.count(&batch, Counter::Gets, 3).expect("counts");
+    assert_eq!(ledger.counted(&batch, Counter::Gets).expect("reads"), 5);
+    assert_eq!(ledger.counted(&batch, Counter::Puts).expect("reads"), 0);
+    assert!(
+        ledger
+            .keep_stray("q", "m1", "{}", "no header")
+            .expect("keeps")
+    );
+    assert!(
+        !ledger
+            .keep_stray("q", "m1", "{}", "no header")
+            .expect("keeps")
+    );
+}
+
+#[test]
+fn instances_that_vanish_end_when_last_seen() {
+    let (_dir, ledger) = ledger();
+    let sighting = |id: &str, alive, ended| Sighting {
+        id: id.into(),
+        kind: "worker".into(),
+        instance_type: "c7i.large".into(),
+        launched: at(1000),
+        alive,
+        ended,
+        volume_gib: 8,
+        public_ip: true,
+    };
+    ledger
+        .saw_instances(
+            &[sighting("i-1", true, None), sighting("i-2", true, None)],
+            at(1010),
+        )
+        .expect("writes");
+    ledger
+        .saw_instances(
+            &[sighting("i-1", true, None), sighting("i-2", true, None)],
+            at(1020),
+        )
+        .expect("writes");
+    ledger
+        .saw_instances(&[sighting("i-2", false, Some(at(1025)))], at(1030))
+        .expect("writes");
+    let seen = ledger.instances(at(0)).expect("reads");
+    assert_eq!(
+        (seen[0].ended, seen[0].end_is_a_guess),
+        (Some(at(1020)), true)
+    );
+    assert_eq!(
+        (seen[1].ended, seen[1].end_is_a_guess),
+        (Some(at(1025)), false)
+    );
+    assert_eq!(ledger.instances(at(1021)).expect("reads").len(), 1);
+}
+
+#[test]
+fn a_newer_schema_is_refused() {
+    let (dir, ledger) = ledger();
+    ledger
+        .connection()
+        .pragma_update(None, "user_version", 99)
+        .expect("sets");
+    drop(ledger);
+    let error = Ledger::open_at(&dir.path().join("deep/ledger.sqlite"), &place("demo"))
+        .expect_err("refused");
+    assert!(error.chain().contains("newer muck"), "{}", error.chain());
+}
+
+#[test]
+fn a_file_that_is_no_ledger_is_named() {
+    let dir = tempfile::tempdir().expect("temp dir");
+    let path = dir.path().join("ledger.sqlite");
+    std::fs::write(
+        &path,
+        "hello, this is not a database, and it is long enough to be seen as one",
+    )
+    .expect("writes");
+    let error = Ledger::open_at(&path, &place("demo")).expect_err("refused");
+    assert!(error.to_string().contains("ledger.sqlite"), "{error}");
+}

@@ -1,0 +1,384 @@
+//! Which files a submission has: folders walked, media told from the rest by content and name.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{ErrorKind, Read as _};
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use walkdir::WalkDir;
+
+use crate::error::{Error, Result};
+
+/// Bytes at a file's beginning that tell its kind: `infer` looks at most this far for media, and a
+/// transport stream's packets repeat well within.
+const HEAD: u64 = 8192;
+
+/// A file to submit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundFile {
+    pub path: PathBuf,
+    /// The folder below the submitted root, `/` between parts; empty at the root.
+    pub location: String,
+    /// The file's own name. Bytes that are not UTF-8 are replaced.
+    pub name: String,
+    /// Bytes when it was looked at.
+    pub bytes: u64,
+    pub mime: String,
+}
+
+/// A file that was left out, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LeftOut {
+    pub path: String,
+    pub reason: String,
+}
+
+impl LeftOut {
+    pub fn new(path: &Path, reason: impl Into<String>) -> Self {
+        Self {
+            path: path.display().to_string(),
+            reason: reason.into(),
+        }
+    }
+}
+
+/// What was found.
+#[derive(Debug, Default)]
+pub struct Scan {
+    pub files: Vec<FoundFile>,
+    /// Not meant to be submitted.
+    pub skipped: Vec<LeftOut>,
+    /// Should have been submitted, but can't be read.
+    pub failures: Vec<LeftOut>,
+}
+
+/// Walks `paths` (blocking). Without `all`, what isn't video and what is hidden (a name that begins
+/// with a dot, as the `._` files of memory cards) below a folder is skipped; a hidden file that is
+/// named itself is taken. Links are followed; a link back to a folder above is skipped.
+///
+/// # Errors
+/// A path that does not exist; nothing to submit at all.
+pub fn scan(paths: &[PathBuf], all: bool) -> Result<Scan> {
+    let mut scan = Scan::default();
+    for path in paths {
+        let facts = std::fs::metadata(path).map_err(|error| match error.kind() {
+            ErrorKind::NotFound => {
+                Error::failed(format!("there is no file or folder {}", path.display()))
+            }
+            _ => Error::failed(format!("cannot read {}", path.display())).because(error),
+        })?;
+        if facts.is_dir() {
+            walk(path, all, &mut scan);
+        } else {
+            let name = path.file_name().unwrap_or(path.as_os_str());
+            look(path, name, String::new(), all, &mut scan);
+        }
+    }
+    // The order of folders differs between machines; a submission should not.
+    scan.files
+        .sort_by(|a, b| (&a.location, &a.name, &a.path).cmp(&(&b.location, &b.name, &b.path)));
+    if scan.files.is_empty() && scan.failures.is_empty() {
+        let places = paths
+            .iter()
+            .map(|path| path.display().to_string())
+            .collect::<Vec<_>>()
+            .join(", ");
+        return Err(match scan.skipped.as_slice() {
+            [] => Error::failed(format!("there are no files in {places}")),
+            [one] => Error::failed(format!(
+                "nothing to submit in {places}: {} {}",
+                one.path, one.reason
+            ))
+            .hint("add --all to submit it all the same"),
+            many => Error::failed(format!(
+                "nothing to submit in {places}: none of {} files is a video (the first, {}, {})",
+                many.len(),
+                many[0].path,
+                many[0].reason
+            ))
+            .hint("add --all to submit them all the same"),
+        });
+    }
+    Ok(scan)
+}
+
+fn walk(root: &Path, all: bool, scan: &mut Scan) {
+    let mut entries = WalkDir::new(root)
+        .follow_links(true)
+        .sort_by_file_name()
+        .into_iter();
+    while let Some(entry) = entries.next() {
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(error) => {
+                let path = error.path().unwrap_or(root).to_owned();
+                if error.loop_ancestor().is_some() {
+                    scan.skipped
+                        .push(LeftOut::new(&path, "is a link to a folder above it"));
+                } else {
+                    let why = error.io_error().map_or_else(|| error.to_string(), plain);
+                    scan.failures
+                        .push(LeftOut::new(&path, format!("cannot be read: {why}")));
+                }
+                continue;
+            }
+        };
+        if entry.depth() > 0 && !all && is_hidden(entry.file_name()) {
+            scan.skipped.push(LeftOut::new(entry.path(), "is hidden"));
+            if entry.file_type().is_dir() {
+                entries.skip_current_dir();
+            }
+            continue;
+        }
+        if entry.file_type().is_dir() {
+            continue;
+        }
+        let location = entry
+            .path()
+            .parent()
+            .and_then(|folder| folder.strip_prefix(root).ok())
+            .map(slashed)
+            .unwrap_or_default();
+        look(entry.path(), entry.file_name(), location, all, scan);
+    }
+}
+
+fn is_hidden(name: &OsStr) -> bool {
+    name.as_encoded_bytes().starts_with(b".")
+}
+
+/// The parts of a relative folder with `/` between.
+fn slashed(folder: &Path) -> String {
+    folder
+        .iter()
+        .map(OsStr::to_string_lossy)
+        .collect::<Vec<_>>()
+        .join("/")
+}
+
+/// Looks at one file and files it under taken, skipped or failed.
+fn look(path: &Path, name: &OsStr, location: String, all: bool, scan: &mut Scan) {
+    let facts = match std::fs::metadata(path) {
+        Ok(facts) => facts,
+        Err(error) => {
+            scan.failures.push(LeftOut::new(
+                path,
+                format!("cannot be read: {}", plain(&error)),
+            ));
+            return;
+        }
+    };
+    // Never opened: a pipe would block, a device could do anything.
+    if !facts.is_file() {
+        scan.skipped
+            .push(LeftOut::new(path, "is not a regular file"));
+        return;
+    }
+    let head = match read_head(path) {
+        Ok(head) => head,
+        Err(error) => {
+            scan.failures.push(LeftOut::new(
+                path,
+                format!("cannot be read: {}", plain(&error)),
+            ));
+            return;
+        }
+    };
+    match kind(path, &head) {
+        Kind::Other(reason) if !all => scan.skipped.push(LeftOut::new(path, reason)),
+        kind => scan.files.push(FoundFile {
+            path: path.to_owned(),
+            location,
+            name: name.to_string_lossy().into_owned(),
+            bytes: facts.len(),
+            mime: match kind {
+                Kind::Video(mime) => mime,
+                Kind::Other(_) => "application/octet-stream".to_owned(),
+            },
+        }),
+    }
+}
+
+/// An I/O error without the number that Rust adds.
+pub fn plain(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_owned()
+}
+
+fn read_head(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut head = Vec::new();
+    File::open(path)?.take(HEAD).read_to_end(&mut head)?;
+    Ok(head)
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Kind {
+    Video(String),
+    /// Why it is not taken, to follow the file's name.
+    Other(String),
+}
+
+/// Content decides where it is known; the name decides where content could be anything. A container
+/// that is known as sound is taken if its name says video.
+fn kind(path: &Path, head: &[u8]) -> Kind {
+    if head.is_empty() {
+        return Kind::Other("is empty".to_owned());
+    }
+    let named = mime_guess::from_path(path)
+        .iter()
+        .find(|mime| mime.type_() == mime_guess::mime::VIDEO)
+        .map(|mime| mime.essence_str().to_owned());
+    match (infer::get(head), named) {
+        (Some(found), _) if found.matcher_type() == infer::MatcherType::Video => {
+            Kind::Video(found.mime_type().to_owned())
+        }
+        (Some(found), Some(named)) if found.matcher_type() == infer::MatcherType::Audio => {
+            Kind::Video(if named.is_empty() {
+                found.mime_type().to_owned()
+            } else {
+                named
+            })
+        }
+        (Some(found), _) => Kind::Other(format!("is {}, not video", found.mime_type())),
+        // `.ts` is a transport stream, and TypeScript.
+        (None, Some(_)) if is_text(head) => Kind::Other("is text, not video".to_owned()),
+        (None, Some(named)) => Kind::Video(named),
+        (None, None) => Kind::Other("is not known as video".to_owned()),
+    }
+}
+
+/// No zero byte, and UTF-8 but for a character that the cut tore apart.
+fn is_text(head: &[u8]) -> bool {
+    let whole = match std::str::from_utf8(head) {
+        Ok(_) => true,
+        Err(error) => error.error_len().is_none() && head.len() as u64 == HEAD,
+    };
+    whole && !head.contains(&0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::ffi::OsStrExt as _;
+
+    use super::*;
+
+    const AVI: &[u8] = b"RIFF\x10\0\0\0AVI LIST\0\0\0\0hdrl";
+
+    fn folder(files: &[(&str, &[u8])]) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().expect("temp dir");
+        for (name, content) in files {
+            let path = dir.path().join(name);
+            std::fs::create_dir_all(path.parent().expect("has one")).expect("makes");
+            std::fs::write(path, content).expect("writes");
+        }
+        dir
+    }
+
+    fn names(scan: &Scan) -> Vec<String> {
+        scan.files
+            .iter()
+            .map(|file| format!("{}|{}", file.location, file.name))
+            .collect()
+    }
+
+    #[test]
+    fn folders_are_walked_and_the_rest_is_named() {
+        let dir = folder(&[
+            ("MVI_1.AVI", AVI),
+            ("trip/day 1/MVI_2.AVI", AVI),
+            ("no-extension", AVI),
+            ("photo.jpg", b"\xff\xd8\xff\xe0\0\x10JFIF\0"),
+            ("lie.avi", b"\xff\xd8\xff\xe0\0\x10JFIF\0"),
+            ("notes.txt", b"hello"),
+            ("code.ts", b"export const x = 1;\n"),
+            ("raw.ts", b"G@\0\x10\0\0\xb0\r\0\x01\xc1\0\0"),
+            ("empty.avi", b""),
+            ("._MVI_1.AVI", b"\0\x05\x16\x07"),
+            (".cache/MVI_9.AVI", AVI),
+        ]);
+        let scan = scan(&[dir.path().to_owned()], false).expect("scans");
+        assert_eq!(
+            names(&scan),
+            [
+                "|MVI_1.AVI",
+                "|no-extension",
+                "|raw.ts",
+                "trip/day 1|MVI_2.AVI"
+            ]
+        );
+        let mut skipped: Vec<String> = scan
+            .skipped
+            .iter()
+            .map(|one| {
+                format!(
+                    "{} {}",
+                    one.path.rsplit('/').next().expect("a name"),
+                    one.reason
+                )
+            })
+            .collect();
+        skipped.sort();
+        assert_eq!(
+            skipped,
+            [
+                "._MVI_1.AVI is hidden",
+                ".cache is hidden",
+                "code.ts is text, not video",
+                "empty.avi is empty",
+                "lie.avi is image/jpeg, not video",
+                "notes.txt is not known as video",
+                "photo.jpg is image/jpeg, not video",
+            ]
+        );
+    }
+
+    #[test]
+    fn all_takes_all_but_what_is_no_file() {
+        let dir = folder(&[("notes.txt", b"hello"), (".hidden", b"x"), ("empty", b"")]);
+        nix::unistd::mkfifo(&dir.path().join("pipe"), nix::sys::stat::Mode::S_IRUSR)
+            .expect("makes");
+        let scan = scan(&[dir.path().to_owned()], true).expect("scans");
+        assert_eq!(names(&scan), ["|.hidden", "|empty", "|notes.txt"]);
+        assert_eq!(scan.skipped.len(), 1);
+    }
+
+    #[test]
+    fn loops_of_links_end_and_dead_links_are_named() {
+        let dir = folder(&[("sub/MVI_1.AVI", AVI)]);
+        std::os::unix::fs::symlink("..", dir.path().join("sub/up")).expect("links");
+        std::os::unix::fs::symlink("nowhere", dir.path().join("dead.avi")).expect("links");
+        std::os::unix::fs::symlink("sub/MVI_1.AVI", dir.path().join("again.avi")).expect("links");
+        let scan = scan(&[dir.path().to_owned()], false).expect("scans");
+        assert_eq!(names(&scan), ["|again.avi", "sub|MVI_1.AVI"]);
+        assert_eq!(scan.skipped[0].reason, "is a link to a folder above it");
+        assert!(
+            scan.failures[0].path.ends_with("dead.avi"),
+            "{:?}",
+            scan.failures
+        );
+    }
+
+    #[test]
+    fn names_that_are_not_utf8_are_taken() {
+        let dir = folder(&[]);
+        let name = OsStr::from_bytes(b"caf\xe9.avi");
+        std::fs::write(dir.path().join(name), AVI).expect("writes");
+        let scan = scan(&[dir.path().to_owned()], false).expect("scans");
+        assert_eq!(names(&scan), ["|caf\u{fffd}.avi"]);
+    }
+
+    #[test]
+    fn nothing_to_do_is_an_error_that_says_why() {
+        let dir = folder(&[]);
+        let error = |paths: &[PathBuf]| scan(paths, false).expect_err("nothing").to_string();
+        assert!(error(&[dir.path().to_owned()]).starts_with("there are no files in "));
+        let missing = dir.path().join("missing");
+        assert_eq!(
+            error(&[missing.clone()]),
+            format!("there is no file or folder {}", missing.display())
+        );
+        std::fs::write(dir.path().join("a.txt"), "x").expect("writes");
+        assert!(error(&[dir.path().to_owned()]).ends_with("a.txt is not known as video"));
+    }
+}

@@ -1,0 +1,433 @@
+//! `muck submit`: files to the input bucket under their MD5, one message a file to the input queue.
+
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use futures::StreamExt as _;
+use jiff::Timestamp;
+use muck_worker::MEDIA_PREFIX;
+use muck_worker::message::{InputMessage, MAX_BYTES, Message};
+use muck_worker::preset::Presets;
+use serde::Serialize;
+
+use super::check_batch_name;
+use super::ledger::{Batch, Counter, Ledger, NewJob};
+use super::scan::{self, FoundFile, LeftOut};
+use super::upload::{self, Budget, Uploaded};
+use crate::cloud::Cloud;
+use crate::error::{Error, Result};
+use crate::event::{Event, TransferProgress};
+use crate::resources::message::{self, BATCH, Queue};
+
+/// Files under way beside each other: enough to hide a round trip of 100 ms at a few MB a file.
+const FILES_AT_ONCE: usize = 8;
+/// A status message is its input message and up to about 4 KiB more, and must be readable too.
+const MESSAGE_MAX: usize = MAX_BYTES / 2;
+
+/// What to submit.
+#[derive(Debug, Clone, Default)]
+pub struct SubmitOptions {
+    /// Files and folders.
+    pub paths: Vec<PathBuf>,
+    /// `None`: the configuration's.
+    pub preset: Option<String>,
+    /// `None`: a new name from the time, e.g. `20260102-030405-9f3a`.
+    pub batch: Option<String>,
+    /// Also what isn't video, and what is hidden.
+    pub all: bool,
+}
+
+/// What was submitted.
+#[derive(Debug, Clone, Serialize)]
+pub struct Submission {
+    pub batch: String,
+    pub preset: String,
+    /// Files that have a message in the input queue, those of an earlier run of the same batch included.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Files and bytes that were sent to the bucket this time; the rest was there.
+    pub uploaded_files: u64,
+    pub uploaded_bytes: u64,
+    /// Files whose message was sent by an earlier run.
+    pub submitted_before: u64,
+    pub skipped: Vec<LeftOut>,
+    /// Files that should have been submitted and could not be.
+    pub failures: Vec<LeftOut>,
+    pub seconds: f64,
+}
+
+impl Submission {
+    /// The article's line.
+    pub fn text(&self) -> String {
+        format!("{} files successfully submitted.", self.files)
+    }
+
+    /// An error that names the files that could not be submitted, if there are any.
+    pub fn failure(&self) -> Option<Error> {
+        let first = self.failures.first()?;
+        let error = match self.failures.len() {
+            1 => Error::failed(format!(
+                "{} was not submitted: it {}",
+                first.path, first.reason
+            )),
+            count => Error::failed(format!(
+                "{count} files were not submitted; the first, {}, {}",
+                first.path, first.reason
+            )),
+        };
+        Some(error.hint(format!(
+            "when they can be read, submit again with --batch {}: what is there isn't sent twice",
+            self.batch
+        )))
+    }
+}
+
+/// Submits files. Each job is in the ledger before its message is sent, so repeating a submit
+/// with the same batch name ends where an undisturbed one would have.
+///
+/// # Errors
+/// Nothing to submit, an unknown preset, a bad batch name, a stack that isn't up, no ledger, or AWS
+/// refusing. A single file that can't be read or changes meanwhile is told in
+/// [`Submission::failures`] and the others go on.
+pub async fn submit(cloud: &Cloud, options: &SubmitOptions) -> Result<Submission> {
+    let started = Instant::now();
+    let preset = options
+        .preset
+        .clone()
+        .unwrap_or_else(|| cloud.config.preset.clone());
+    check_preset(&preset)?;
+    if let Some(name) = &options.batch {
+        check_batch_name(name)?;
+    }
+    let (paths, all) = (options.paths.clone(), options.all);
+    let scan = blocking(move || scan::scan(&paths, all)).await??;
+    let queue = message::open(cloud, &cloud.names.input_queue()).await?;
+    let queue_made = message::depth(cloud, &queue).await?.made;
+    let ledger = Ledger::open(cloud)?;
+    let name = options
+        .batch
+        .clone()
+        .unwrap_or_else(|| new_name(Timestamp::now()));
+    let batch = ledger.begin_batch(&name, Timestamp::now())?;
+    cloud.events.note(format!("batch {name}, preset {preset}"));
+    let mut report = Submission {
+        batch: name,
+        preset,
+        files: 0,
+        bytes: 0,
+        uploaded_files: 0,
+        uploaded_bytes: 0,
+        submitted_before: 0,
+        skipped: scan.skipped,
+        failures: scan.failures,
+        seconds: 0.0,
+    };
+    for one in &report.skipped {
+        let (path, reason) = (one.path.clone(), one.reason.clone());
+        cloud.events.emit(Event::Skipped { path, reason });
+    }
+    let run = Run {
+        cloud,
+        ledger: &ledger,
+        batch: &batch,
+        preset: &report.preset.clone(),
+        queue_made,
+        budget: Budget::default(),
+        progress: Progress::new(cloud, &scan.files),
+        contents: tokio::sync::Mutex::default(),
+    };
+    run.all(scan.files, &queue, &mut report).await?;
+    for one in &report.failures {
+        cloud.events.warn(format!("{} {}", one.path, one.reason));
+    }
+    report.seconds = started.elapsed().as_secs_f64();
+    Ok(report)
+}
+
+fn check_preset(name: &str) -> Result<()> {
+    let presets = Presets::builtin();
+    if presets.get(name).is_some() {
+        return Ok(());
+    }
+    let known = presets.names().collect::<Vec<_>>().join(", ");
+    Err(Error::usage(format!("there is no preset {name:?}")).hint(format!("use one of: {known}")))
+}
+
+/// UTC time, and four hex digits against two submits in one second.
+fn new_name(now: Timestamp) -> String {
+    format!(
+        "{}-{:04x}",
+        now.strftime("%Y%m%d-%H%M%S"),
+        rand::random::<u16>()
+    )
+}
+
+/// Runs what blocks (files, digests) off the threads that serve the network.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| Error::failed("a task of this program broke").because(error))
+}
+
+/// One submission under way.
+struct Run<'a> {
+    cloud: &'a Cloud,
+    ledger: &'a Ledger,
+    batch: &'a Batch,
+    preset: &'a str,
+    queue_made: i64,
+    budget: Budget,
+    progress: Progress<'a>,
+    /// One lock a content: of two files with the same, the second waits and finds it there.
+    contents: tokio::sync::Mutex<HashMap<String, Arc<tokio::sync::Mutex<bool>>>>,
+}
+
+/// What became of one file.
+enum Outcome {
+    /// Stored, its job written down; the message is still to be sent.
+    Ready(Ready),
+    SubmittedBefore {
+        bytes: u64,
+    },
+    /// The same content under the same name in the same folder of another root.
+    Twice(LeftOut),
+    Failed(LeftOut),
+}
+
+struct Ready {
+    job: i64,
+    body: String,
+    bytes: u64,
+    uploaded: bool,
+}
+
+impl Run<'_> {
+    async fn all(
+        &self,
+        files: Vec<FoundFile>,
+        queue: &Queue,
+        report: &mut Submission,
+    ) -> Result<()> {
+        let jobs = std::sync::Mutex::new(HashSet::new());
+        let mut outcomes = futures::stream::iter(files)
+            .map(|file| self.one(file, &jobs))
+            .buffer_unordered(FILES_AT_ONCE);
+        let mut ready: Vec<Ready> = Vec::new();
+        while let Some(outcome) = outcomes.next().await {
+            match outcome? {
+                Outcome::Ready(one) => {
+                    report.files += 1;
+                    report.bytes += one.bytes;
+                    if one.uploaded {
+                        report.uploaded_files += 1;
+                        report.uploaded_bytes += one.bytes;
+                    }
+                    ready.push(one);
+                    if ready.len() == BATCH {
+                        self.send(queue, &mut ready).await?;
+                    }
+                }
+                Outcome::SubmittedBefore { bytes } => {
+                    report.files += 1;
+                    report.bytes += bytes;
+                    report.submitted_before += 1;
+                }
+                Outcome::Twice(one) => {
+                    let (path, reason) = (one.path.clone(), one.reason.clone());
+                    self.cloud.events.emit(Event::Skipped { path, reason });
+                    report.skipped.push(one);
+                }
+                Outcome::Failed(one) => report.failures.push(one),
+            }
+        }
+        self.send(queue, &mut ready).await
+    }
+
+    async fn send(&self, queue: &Queue, ready: &mut Vec<Ready>) -> Result<()> {
+        if ready.is_empty() {
+            return Ok(());
+        }
+        let (jobs, bodies): (Vec<_>, Vec<_>) =
+            ready.drain(..).map(|one| (one.job, one.body)).unzip();
+        let mut requests = 0;
+        let sent = message::send(self.cloud, queue, &bodies, &mut requests).await;
+        self.ledger.count(self.batch, Counter::Queue, requests)?;
+        sent?;
+        self.ledger.mark_sent(&jobs, Timestamp::now())
+    }
+
+    /// Takes one file as far as its message. Errors of the file are an outcome; those of the cloud
+    /// or the ledger end the submission.
+    async fn one(&self, file: FoundFile, jobs: &std::sync::Mutex<HashSet<i64>>) -> Result<Outcome> {
+        let prepared = match upload::prepare(&file.path, &file.mime).await {
+            Ok(prepared) => prepared,
+            Err(reason) => {
+                self.progress.file_done(file.bytes);
+                return Ok(Outcome::Failed(LeftOut::new(&file.path, reason)));
+            }
+        };
+        let bytes = prepared.content.bytes;
+        let (input, body) = match self.message(&file, &prepared) {
+            Ok(message) => message,
+            Err(reason) => {
+                self.progress.file_done(file.bytes);
+                return Ok(Outcome::Failed(LeftOut::new(&file.path, reason)));
+            }
+        };
+        let job = NewJob {
+            input_key: input.input_key,
+            name: input.original_file_name,
+            location: input.original_location.unwrap_or_default(),
+            preset: self.preset.to_owned(),
+            size: bytes,
+        };
+        let (id, unsent) = self.ledger.add_job(self.batch, &job, self.queue_made)?;
+        let first = jobs.lock().map_or(true, |mut jobs| jobs.insert(id));
+        let outcome = if !first {
+            Outcome::Twice(LeftOut::new(
+                &file.path,
+                "is the same file as another of that name",
+            ))
+        } else if unsent {
+            let content = self.content_lock(&prepared.content.md5).await;
+            let mut is_there = content.lock().await;
+            let uploaded = if *is_there {
+                Uploaded::WasThere
+            } else {
+                match upload::store(self.cloud, &self.budget, &prepared, self.ledger, self.batch)
+                    .await?
+                {
+                    Ok(uploaded) => uploaded,
+                    Err(reason) => {
+                        self.progress.file_done(file.bytes);
+                        return Ok(Outcome::Failed(LeftOut::new(&file.path, reason)));
+                    }
+                }
+            };
+            *is_there = true;
+            Outcome::Ready(Ready {
+                job: id,
+                body,
+                bytes,
+                uploaded: uploaded == Uploaded::Sent,
+            })
+        } else {
+            Outcome::SubmittedBefore { bytes }
+        };
+        self.progress.file_done(file.bytes);
+        Ok(outcome)
+    }
+
+    async fn content_lock(&self, md5: &str) -> Arc<tokio::sync::Mutex<bool>> {
+        Arc::clone(
+            self.contents
+                .lock()
+                .await
+                .entry(md5.to_owned())
+                .or_default(),
+        )
+    }
+
+    /// The input message, as a reader will see it, and its text.
+    fn message(
+        &self,
+        file: &FoundFile,
+        prepared: &upload::Prepared,
+    ) -> Result<(InputMessage, String), String> {
+        let content = &prepared.content;
+        let message = InputMessage {
+            bucket: self.cloud.names.input_bucket(),
+            input_key: format!("{MEDIA_PREFIX}{}", content.md5),
+            date: Some(Timestamp::now()),
+            original_file_name: file.name.clone(),
+            size: content.bytes,
+            batch: Some(self.batch.name.clone()),
+            preset: Some(self.preset.to_owned()),
+            output_bucket: Some(self.cloud.names.output_bucket()),
+            original_location: Some(file.location.clone()).filter(|location| !location.is_empty()),
+            sha256: Some(content.sha256.clone()),
+            extra: Vec::new(),
+        };
+        let text = message.to_message().to_string();
+        if text.len() > MESSAGE_MAX {
+            return Err(format!(
+                "has too long a path for a message of {MESSAGE_MAX} bytes"
+            ));
+        }
+        // Headers can't hold every character that a file name can; what comes back is what counts.
+        let read = Message::parse(&text)
+            .and_then(|message| InputMessage::from_message(&message))
+            .map_err(|error| format!("can't be told in a message: {error}"))?;
+        if read.original_file_name != file.name
+            || file
+                .path
+                .file_name()
+                .is_none_or(|name| name.to_str().is_none())
+        {
+            self.cloud.events.note(format!(
+                "{} is sent under the name {}",
+                file.path.display(),
+                read.original_file_name
+            ));
+        }
+        Ok((read, text))
+    }
+}
+
+/// Counts files and bytes for the bar.
+struct Progress<'a> {
+    cloud: &'a Cloud,
+    total: TransferProgress,
+    files: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl<'a> Progress<'a> {
+    fn new(cloud: &'a Cloud, files: &[FoundFile]) -> Self {
+        let total = TransferProgress {
+            files_total: files.len() as u64,
+            bytes_total: files.iter().map(|file| file.bytes).sum(),
+            ..TransferProgress::default()
+        };
+        Self {
+            cloud,
+            total,
+            files: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+        }
+    }
+
+    fn file_done(&self, bytes: u64) {
+        self.cloud.events.emit(Event::Upload(TransferProgress {
+            files_done: self.files.fetch_add(1, Ordering::Relaxed) + 1,
+            bytes_done: self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes,
+            ..self.total
+        }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batch_names_come_from_the_time() {
+        let name = new_name("2026-01-02T03:04:05Z".parse().expect("a time"));
+        assert!(name.starts_with("20260102-030405-"), "{name}");
+        assert_eq!(name.len(), 20);
+        check_batch_name(&name).expect("valid");
+    }
+
+    #[test]
+    fn an_unknown_preset_names_the_known_ones() {
+        let error = check_preset("ipdo").expect_err("unknown");
+        assert_eq!(error.to_string(), "there is no preset \"ipdo\"");
+        assert!(error.hints()[0].contains("ipod"), "{:?}", error.hints());
+    }
+}

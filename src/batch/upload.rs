@@ -1,0 +1,305 @@
+//! One file into the input bucket, with bounded memory, and sure to be what was digested.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use muck_worker::MEDIA_PREFIX;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::{JoinError, JoinSet};
+
+use super::digest::{Digested, Digests, Fingerprint, digest};
+use super::ledger::{Batch, Counter, Ledger};
+use super::scan::plain;
+use super::submit::blocking;
+use crate::cloud::Cloud;
+use crate::error::{Error, Result};
+use crate::resources::object::{self, Content, MOST_PARTS, Multipart, Part, Place};
+
+const MIB: u64 = 1 << 20;
+/// Up to here a file is read into memory once, digested and sent from there.
+const SMALL: u64 = 8 * MIB;
+/// S3 takes parts from 5 MiB; 8 MiB is what AWS's own tools use.
+const PART: u64 = 8 * MIB;
+/// MiB of parts in memory at once, over all files.
+const BUDGET_MIB: u64 = 64;
+const CHANGED: &str = "changed while it was read";
+
+/// Memory for contents that are under way; one permit a MiB.
+pub struct Budget(Arc<Semaphore>);
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(
+            usize::try_from(BUDGET_MIB).unwrap_or(usize::MAX),
+        )))
+    }
+}
+
+/// A file that was digested.
+#[derive(Debug)]
+pub struct Prepared {
+    pub content: Content,
+    path: PathBuf,
+    fingerprint: Fingerprint,
+    /// The whole content, if it is small.
+    body: Option<Bytes>,
+}
+
+/// Whether the content had to be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Uploaded {
+    Sent,
+    WasThere,
+}
+
+/// Reads and digests a file.
+///
+/// # Errors
+/// Why it can't be taken, to follow the file's name.
+pub async fn prepare(path: &Path, mime: &str) -> Result<Prepared, String> {
+    let (path, mime) = (path.to_owned(), mime.to_owned());
+    match blocking(move || prepare_blocking(path, mime)).await {
+        Ok(prepared) => prepared,
+        Err(error) => Err(format!("was not read: {}", error.chain())),
+    }
+}
+
+fn prepare_blocking(path: PathBuf, mime: String) -> Result<Prepared, String> {
+    let cannot = |error: std::io::Error| format!("cannot be read: {}", plain(&error));
+    let mut file = File::open(&path).map_err(cannot)?;
+    let fingerprint = Fingerprint::of(&file).map_err(cannot)?;
+    let (digested, body) = if fingerprint.bytes <= SMALL {
+        let mut body = Vec::with_capacity(usize::try_from(fingerprint.bytes).unwrap_or(0));
+        // One byte more than there should be shows growth without reading on for ever.
+        (&mut file)
+            .take(SMALL + 1)
+            .read_to_end(&mut body)
+            .map_err(cannot)?;
+        let mut digests = Digests::default();
+        digests.update(&body);
+        (digests.finish(), Some(Bytes::from(body)))
+    } else {
+        (
+            digest(&mut (&mut file).take(fingerprint.bytes + 1)).map_err(cannot)?,
+            None,
+        )
+    };
+    if digested.bytes != fingerprint.bytes || !unchanged(&path, &file, &fingerprint) {
+        return Err(CHANGED.to_owned());
+    }
+    let Digested { md5, sha256, bytes } = digested;
+    Ok(Prepared {
+        content: Content {
+            bytes,
+            md5,
+            sha256,
+            mime,
+        },
+        path,
+        fingerprint,
+        body,
+    })
+}
+
+/// Neither the open file nor what now has its name differs from the first look.
+fn unchanged(path: &Path, file: &File, fingerprint: &Fingerprint) -> bool {
+    let open = Fingerprint::of(file).is_ok_and(|now| now == *fingerprint);
+    let named =
+        std::fs::metadata(path).is_ok_and(|facts| Fingerprint::from(&facts) == *fingerprint);
+    open && named
+}
+
+/// Stores a content under its MD5, unless it is there already.
+///
+/// # Errors
+/// The outer one is the cloud's or the ledger's; the inner one is the file's, a reason to follow
+/// its name.
+pub async fn store(
+    cloud: &Cloud,
+    budget: &Budget,
+    prepared: &Prepared,
+    ledger: &Ledger,
+    batch: &Batch,
+) -> Result<Result<Uploaded, String>> {
+    let bucket = cloud.names.input_bucket();
+    let content = &prepared.content;
+    let key = format!("{MEDIA_PREFIX}{}", content.md5);
+    let place = Place {
+        bucket: &bucket,
+        key: &key,
+    };
+    let stored = object::head(cloud, place).await?;
+    ledger.count(batch, Counter::Gets, 1)?;
+    if let Some(stored) = stored {
+        match &stored.sha256 {
+            Some(sha256) if *sha256 != content.sha256 => {
+                return Ok(Err(format!(
+                    "has the same MD5 as another file that is stored, {key}, but is not that file"
+                )));
+            }
+            Some(_) if stored.bytes == content.bytes => return Ok(Ok(Uploaded::WasThere)),
+            // Somebody else's way of storing, or a torn one: stored again.
+            _ => {}
+        }
+    }
+    if let Some(body) = &prepared.body {
+        let _permit = budget.of(content.bytes).await?;
+        object::put(cloud, place, content, body.clone()).await?;
+        ledger.count(batch, Counter::Puts, 1)?;
+        return Ok(Ok(Uploaded::Sent));
+    }
+    let upload = Multipart::begin(cloud, place, content).await?;
+    match in_parts(cloud, budget, prepared, &upload).await {
+        Ok(Ok(parts)) => {
+            ledger.count(batch, Counter::Puts, parts + 2)?;
+            Ok(Ok(Uploaded::Sent))
+        }
+        // The first error is what the user sees; an upload left behind is told and found by `down`.
+        failure => {
+            if let Err(error) = upload.abort(cloud).await {
+                cloud.events.warn(error.chain());
+            }
+            failure.map(|outcome| outcome.map(|_| Uploaded::Sent))
+        }
+    }
+}
+
+impl Budget {
+    async fn of(&self, bytes: u64) -> Result<OwnedSemaphorePermit> {
+        let mib = bytes.div_ceil(MIB).clamp(1, BUDGET_MIB);
+        Arc::clone(&self.0)
+            .acquire_many_owned(u32::try_from(mib).unwrap_or(u32::MAX))
+            .await
+            .map_err(|error| Error::failed("the upload was stopped").because(error))
+    }
+}
+
+/// Whole MiB, so that at most 10,000 parts make the file.
+fn part_size(bytes: u64) -> u64 {
+    bytes
+        .div_ceil(MOST_PARTS)
+        .div_ceil(MIB)
+        .saturating_mul(MIB)
+        .max(PART)
+}
+
+/// Reads the file a second time, part by part, and sends the parts beside each other. Complete only
+/// if what was read is what was digested. Returns how many parts there were.
+async fn in_parts(
+    cloud: &Cloud,
+    budget: &Budget,
+    prepared: &Prepared,
+    upload: &Multipart,
+) -> Result<Result<u64, String>> {
+    let size = part_size(prepared.content.bytes);
+    let mut reader = match File::open(&prepared.path) {
+        Ok(file) => Some((file, Digests::default())),
+        Err(error) => return Ok(Err(format!("cannot be read: {}", plain(&error)))),
+    };
+    let mut sending = JoinSet::new();
+    let mut parts = Vec::new();
+    let mut number = 0_i32;
+    let mut left = prepared.content.bytes;
+    while left > 0 {
+        let length = left.min(size);
+        let permit = budget.of(length).await?;
+        let Some((mut file, mut digests)) = reader.take() else {
+            break;
+        };
+        let read = blocking(move || {
+            let mut body = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
+            let read = file.read_exact(&mut body);
+            digests.update(&body);
+            read.map(|()| (file, digests, Bytes::from(body)))
+        })
+        .await?;
+        let body = match read {
+            Ok((file, digests, body)) => {
+                reader = Some((file, digests));
+                body
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+                return Ok(Err(CHANGED.to_owned()));
+            }
+            Err(error) => return Ok(Err(format!("cannot be read: {}", plain(&error)))),
+        };
+        left -= length;
+        number += 1;
+        let (cloud, upload) = (cloud.clone(), upload.clone());
+        sending.spawn(async move {
+            let part = upload.part(&cloud, number, body).await;
+            drop(permit);
+            part
+        });
+        while let Some(part) = sending.try_join_next() {
+            parts.push(sent(part)?);
+        }
+    }
+    while let Some(part) = sending.join_next().await {
+        parts.push(sent(part)?);
+    }
+    let Some((file, digests)) = reader else {
+        return Ok(Err(CHANGED.to_owned()));
+    };
+    let digested = digests.finish();
+    if digested.sha256 != prepared.content.sha256
+        || !unchanged(&prepared.path, &file, &prepared.fingerprint)
+    {
+        return Ok(Err(CHANGED.to_owned()));
+    }
+    let count = parts.len() as u64;
+    upload.complete(cloud, parts).await?;
+    Ok(Ok(count))
+}
+
+fn sent(part: Result<Result<Part>, JoinError>) -> Result<Part> {
+    part.map_err(|error| Error::failed("a task of this program broke").because(error))?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_few_enough_for_any_file() {
+        assert_eq!(part_size(9 * MIB), 8 * MIB);
+        assert_eq!(part_size(80_000 * MIB), 8 * MIB);
+        assert_eq!(part_size(80_000 * MIB + 1), 9 * MIB);
+        for bytes in [1, 5 << 40, 50 << 40] {
+            assert!(
+                u64::div_ceil(bytes, part_size(bytes)) <= MOST_PARTS,
+                "{bytes}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_is_digested_with_its_content() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let path = dir.path().join("a.avi");
+        std::fs::write(&path, "abc").expect("writes");
+        let prepared = prepare(&path, "video/x-msvideo").await.expect("reads");
+        assert_eq!(prepared.content.md5, "900150983cd24fb0d6963f7d28e17f72");
+        assert_eq!(prepared.body.as_deref(), Some(&b"abc"[..]));
+        let missing = prepare(&dir.path().join("b.avi"), "")
+            .await
+            .expect_err("is not there");
+        assert_eq!(missing, "cannot be read: No such file or directory");
+    }
+
+    #[test]
+    fn a_file_that_is_replaced_is_noticed() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let path = dir.path().join("a.avi");
+        std::fs::write(&path, "abc").expect("writes");
+        let file = File::open(&path).expect("opens");
+        let fingerprint = Fingerprint::of(&file).expect("has one");
+        assert!(unchanged(&path, &file, &fingerprint));
+        std::fs::write(dir.path().join("b.avi"), "abc").expect("writes");
+        std::fs::rename(dir.path().join("b.avi"), &path).expect("renames");
+        assert!(!unchanged(&path, &file, &fingerprint));
+    }
+}

@@ -1,0 +1,367 @@
+//! S3 objects: look, put, put in parts, get a range. (The buckets themselves are made elsewhere.)
+//!
+//! Every call carries `ExpectedBucketOwner`: a bucket of our name in another's hands is refused.
+
+use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::{ChecksumMode, CompletedMultipartUpload, CompletedPart};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::Bytes;
+
+use crate::aws::Cause;
+use crate::cloud::Cloud;
+use crate::error::{Error, Result};
+
+/// User metadata that carries the content's SHA-256: S3 itself has no SHA-256 over the whole of an
+/// object that was put in parts.
+const META_SHA256: &str = "sha256";
+/// S3's limits for an object that is put in parts: <https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html>
+pub const MOST_PARTS: u64 = 10_000;
+
+/// Where an object is.
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'a> {
+    pub bucket: &'a str,
+    pub key: &'a str,
+}
+
+/// What is known of a content before it is sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Content {
+    pub bytes: u64,
+    /// Lower-case hex.
+    pub md5: String,
+    /// Lower-case hex.
+    pub sha256: String,
+    /// MIME type.
+    pub mime: String,
+}
+
+/// What S3 says of an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    pub bytes: u64,
+    /// Lower-case hex, if whoever stored it said so.
+    pub sha256: Option<String>,
+}
+
+/// Looks at an object; `None` if there is none.
+pub async fn head(cloud: &Cloud, place: Place<'_>) -> Result<Option<Stored>> {
+    let answer = cloud
+        .aws
+        .s3
+        .head_object()
+        .bucket(place.bucket)
+        .key(place.key)
+        .expected_bucket_owner(&cloud.aws.account)
+        .checksum_mode(ChecksumMode::Enabled)
+        .send()
+        .await;
+    match answer {
+        Ok(answer) => {
+            let named = answer
+                .metadata()
+                .and_then(|all| all.get(META_SHA256))
+                .cloned();
+            let counted = answer.checksum_sha256().and_then(hex_of_base64);
+            Ok(Some(Stored {
+                bytes: answer
+                    .content_length()
+                    .and_then(|n| u64::try_from(n).ok())
+                    .unwrap_or(0),
+                sha256: counted.or(named),
+            }))
+        }
+        Err(error) if error.as_service_error().is_some_and(|e| e.is_not_found()) => Ok(None),
+        Err(error) => Err(failure(cloud, "look at", place, Cause::from(error))),
+    }
+}
+
+/// Puts a content that is in memory; S3 checks MD5 and SHA-256 of what arrives.
+pub async fn put(cloud: &Cloud, place: Place<'_>, content: &Content, body: Bytes) -> Result<()> {
+    cloud
+        .aws
+        .s3
+        .put_object()
+        .bucket(place.bucket)
+        .key(place.key)
+        .expected_bucket_owner(&cloud.aws.account)
+        .content_type(&content.mime)
+        .set_content_md5(base64_of_hex(&content.md5))
+        .set_checksum_sha256(base64_of_hex(&content.sha256))
+        .metadata(META_SHA256, &content.sha256)
+        .body(ByteStream::from(body))
+        .send()
+        .await
+        .map(|_| ())
+        .map_err(|error| failure(cloud, "store", place, Cause::from(error)))
+}
+
+/// An upload in parts that is under way. Complete or abort it: unfinished ones cost storage.
+#[derive(Debug, Clone)]
+pub struct Multipart {
+    bucket: String,
+    key: String,
+    id: String,
+}
+
+/// A part that S3 has.
+#[derive(Debug, Clone)]
+pub struct Part {
+    /// From 1.
+    number: i32,
+    etag: Option<String>,
+    crc32: Option<String>,
+}
+
+impl Multipart {
+    pub async fn begin(cloud: &Cloud, place: Place<'_>, content: &Content) -> Result<Self> {
+        let answer = cloud
+            .aws
+            .s3
+            .create_multipart_upload()
+            .bucket(place.bucket)
+            .key(place.key)
+            .expected_bucket_owner(&cloud.aws.account)
+            .content_type(&content.mime)
+            .metadata(META_SHA256, &content.sha256)
+            .send()
+            .await
+            .map_err(|error| failure(cloud, "store", place, Cause::from(error)))?;
+        let id = answer.upload_id.ok_or_else(|| {
+            failure(
+                cloud,
+                "store",
+                place,
+                "S3 named no id for the upload in parts".into(),
+            )
+        })?;
+        Ok(Self {
+            bucket: place.bucket.to_owned(),
+            key: place.key.to_owned(),
+            id,
+        })
+    }
+
+    fn place(&self) -> Place<'_> {
+        Place {
+            bucket: &self.bucket,
+            key: &self.key,
+        }
+    }
+
+    /// Sends part `number` (from 1).
+    pub async fn part(&self, cloud: &Cloud, number: i32, body: Bytes) -> Result<Part> {
+        let answer = cloud
+            .aws
+            .s3
+            .upload_part()
+            .bucket(&self.bucket)
+            .key(&self.key)
+            .expected_bucket_owner(&cloud.aws.account)
+            .upload_id(&self.id)
+            .part_number(number)
+            .body(ByteStream::from(body))
+            .send()
+            .await
+            .map_err(|error| failure(cloud, "store a part of", self.place(), Cause::from(error)))?;
+        Ok(Part {
+            number,
+            etag: answer.e_tag,
+            crc32: answer.checksum_crc32,
+        })
+    }
+
+    /// Makes the object of its parts, in any order given.
+    pub async fn complete(&self, cloud: &Cloud, mut parts: Vec<Part>) -> Result<()> {
+        parts.sort_by_key(|part| part.number);
+        let parts = parts
+            .into_iter()
+            .map(|part| {
+                CompletedPart::builder()
+                    .part_number(part.number)
+                    .set_e_tag(part.etag)
+                    .set_checksum_crc32(part.crc32)
+                    .build()
+            })
+            .collect();
+        cloud
+            .aws
+            .s3
+            .complete_multipart_upload()
+            .bucket(&self.bucket)
+            .key(&self.key)
+            .expected_bucket_owner(&cloud.aws.account)
+            .upload_id(&self.id)
+            .multipart_upload(
+                CompletedMultipartUpload::builder()
+                    .set_parts(Some(parts))
+                    .build(),
+            )
+            .send()
+            .await
+            .map(|_| ())
+            .map_err(|error| failure(cloud, "complete", self.place(), Cause::from(error)))
+    }
+
+    /// Throws the parts away.
+    pub async fn abort(&self, cloud: &Cloud) -> Result<()> {
+        cloud
+            .aws
+            .s3
+            .abort_multipart_upload()
+            .bucket(&self.bucket)
+            .key(&self.key)
+            .expected_bucket_owner(&cloud.aws.account)
+            .upload_id(&self.id)
+            .send()
+            .await
+            .map(|_| ())
+            .map_err(|error| {
+                failure(
+                    cloud,
+                    "abort the upload of",
+                    self.place(),
+                    Cause::from(error),
+                )
+            })
+    }
+}
+
+/// A piece of an object on its way here.
+#[derive(Debug)]
+pub struct Piece {
+    /// Bytes of the whole object.
+    pub total: u64,
+    /// Tells this version of the object from another.
+    pub etag: Option<String>,
+    body: ByteStream,
+}
+
+impl Piece {
+    /// The next bytes; `None` at the end.
+    pub async fn next(&mut self) -> Result<Option<Bytes>> {
+        self.body
+            .try_next()
+            .await
+            .map_err(|error| Error::failed("the connection broke").because(error))
+    }
+}
+
+/// Asks for the bytes from `first` to `last`, both included; fewer come at the object's end.
+/// With `etag`, only of that version. `None` if `first` lies past the end (an empty object).
+pub async fn get(
+    cloud: &Cloud,
+    place: Place<'_>,
+    first: u64,
+    last: u64,
+    etag: Option<&str>,
+) -> Result<Option<Piece>> {
+    let answer = cloud
+        .aws
+        .s3
+        .get_object()
+        .bucket(place.bucket)
+        .key(place.key)
+        .expected_bucket_owner(&cloud.aws.account)
+        .range(format!("bytes={first}-{last}"))
+        .set_if_match(etag.map(ToOwned::to_owned))
+        .send()
+        .await;
+    let answer = match answer {
+        Ok(answer) => answer,
+        Err(error) => {
+            let cause = Cause::from(error);
+            if cause.is("InvalidRange") {
+                return Ok(None);
+            }
+            return Err(failure(cloud, "fetch", place, cause));
+        }
+    };
+    let total = total_of(answer.content_range(), answer.content_length()).ok_or_else(|| {
+        failure(
+            cloud,
+            "fetch",
+            place,
+            "S3 did not tell the object's size".into(),
+        )
+    })?;
+    Ok(Some(Piece {
+        total,
+        etag: answer.e_tag,
+        body: answer.body,
+    }))
+}
+
+/// The object's size: after the `/` of `bytes 0-9/100`, or the answer's length if it is whole.
+fn total_of(range: Option<&str>, length: Option<i64>) -> Option<u64> {
+    match range.and_then(|range| range.rsplit_once('/')) {
+        Some((_, total)) => total.parse().ok(),
+        None => length.and_then(|length| u64::try_from(length).ok()),
+    }
+}
+
+impl From<&str> for Cause {
+    fn from(message: &str) -> Self {
+        Self {
+            code: None,
+            message: message.to_owned(),
+            request_id: None,
+            uncertain: false,
+        }
+    }
+}
+
+fn failure(cloud: &Cloud, verb: &str, place: Place<'_>, cause: Cause) -> Error {
+    let missing = cause.is("NoSuchBucket");
+    let error = Error::failed(format!(
+        "cannot {verb} {} in bucket {}",
+        place.key, place.bucket
+    ))
+    .because(cause);
+    if missing {
+        return error.hint(format!(
+            "the stack \"{}\" isn't up: create it with `muck up`",
+            cloud.names.stack
+        ));
+    }
+    error
+}
+
+fn base64_of_hex(digest: &str) -> Option<String> {
+    hex::decode(digest).ok().map(|bytes| BASE64.encode(bytes))
+}
+
+/// `None` for the checksum of checksums (`…-4`) that objects put in parts have.
+fn hex_of_base64(digest: &str) -> Option<String> {
+    BASE64
+        .decode(digest)
+        .ok()
+        .filter(|bytes| bytes.len() == 32)
+        .map(hex::encode)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_come_from_the_range_or_the_length() {
+        assert_eq!(total_of(Some("bytes 0-9/100"), Some(10)), Some(100));
+        assert_eq!(total_of(None, Some(7)), Some(7));
+        assert_eq!(total_of(Some("bytes 0-9/*"), Some(10)), None);
+        assert_eq!(total_of(None, None), None);
+    }
+
+    #[test]
+    fn digests_change_their_writing() {
+        let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        let base64 = base64_of_hex(empty).expect("hex");
+        assert_eq!(base64, "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=");
+        assert_eq!(hex_of_base64(&base64).as_deref(), Some(empty));
+        assert_eq!(
+            hex_of_base64("47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=-4"),
+            None
+        );
+    }
+}
