@@ -89,12 +89,12 @@ fn kind(option: &str) -> Option<Kind> {
         | "-map_chapters"
         | "-max_muxing_queue_size"
         | "-cpu-used"
-        | "-row-mt" => Kind::Number,
+        | "-row-mt"
+        | "-level" => Kind::Number,
         "-r" => Kind::Fraction,
         "-s" => Kind::Size,
         "-c" | "-pix_fmt" | "-preset" | "-tune" | "-profile" | "-mbd" | "-cmp" | "-subcmp"
         | "-tag" | "-color_primaries" | "-color_trc" | "-colorspace" | "-color_range" => Kind::Word,
-        "-level" => Kind::Number,
         "-flags" | "-movflags" => Kind::Flags,
         "-map" => Kind::Map,
         "-fps_mode" => Kind::OneOf(&["passthrough", "cfr", "vfr", "auto"]),

@@ -1,0 +1,273 @@
+//! What ffprobe tells of a file: its description, and its packets.
+
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+/// What a file says of itself.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Media {
+    /// The names of its format, e.g. `mov,mp4,m4a,3gp,3g2,mj2`.
+    pub format: String,
+    /// Its length in seconds, if it declares one.
+    pub duration: Option<f64>,
+    /// Its streams, in their order.
+    pub streams: Vec<Stream>,
+}
+
+/// One stream of a file.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Stream {
+    pub index: usize,
+    /// `video`, `audio`, `subtitle`, `data` or `attachment`.
+    pub kind: String,
+    /// The codec's name, e.g. `mpeg4`; empty if ffprobe doesn't know it.
+    pub codec: String,
+    pub width: u32,
+    pub height: u32,
+    /// Frames a second, as a fraction; 0/0 if unknown.
+    pub rate: (u32, u32),
+    /// The mean frame rate.
+    pub mean_rate: (u32, u32),
+    /// Its length in seconds, if it declares one.
+    pub duration: Option<f64>,
+    /// How many frames it declares, if it does.
+    pub frames: Option<u64>,
+    /// A cover image, not moving pictures.
+    pub cover: bool,
+}
+
+/// The packets of a file's streams, by index, as they were met when reading through it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Packets {
+    streams: BTreeMap<usize, Span>,
+}
+
+/// The packets of one stream.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Span {
+    /// How many there are.
+    pub count: u64,
+    /// When the first is shown, in seconds.
+    pub start: f64,
+    /// When the last is over, in seconds.
+    pub end: f64,
+}
+
+impl Media {
+    /// What ffprobe is asked for.
+    pub(crate) const ENTRIES: &str = "format=format_name,duration:\
+        stream=index,codec_type,codec_name,width,height,r_frame_rate,avg_frame_rate,duration,nb_frames:\
+        stream_disposition=attached_pic";
+
+    /// Reads ffprobe's JSON.
+    ///
+    /// # Errors
+    /// If it isn't the JSON that ffprobe writes.
+    pub fn parse(text: &str) -> Result<Self, serde_json::Error> {
+        let raw: RawMedia = serde_json::from_str(text)?;
+        Ok(Self {
+            format: raw.format.format_name,
+            duration: seconds(raw.format.duration.as_deref()),
+            streams: raw.streams.into_iter().map(Stream::from).collect(),
+        })
+    }
+
+    /// The first stream of moving pictures (what ffmpeg calls `V:0`).
+    pub fn video(&self) -> Option<&Stream> {
+        self.of_kind("video").find(|s| !s.cover)
+    }
+
+    /// The streams of that kind.
+    pub fn of_kind<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a Stream> {
+        self.streams.iter().filter(move |s| s.kind == kind)
+    }
+}
+
+impl Packets {
+    /// What ffprobe is asked for, in the order in which it answers.
+    pub(crate) const ENTRIES: &str = "packet=stream_index,pts_time,dts_time,duration_time";
+
+    /// Takes in one line of ffprobe's CSV; what isn't a packet is passed over.
+    pub fn read_line(&mut self, line: &str) {
+        let mut fields = line.split(',');
+        let Some(index) = fields.next().and_then(|f| f.parse().ok()) else {
+            return;
+        };
+        let mut time = || fields.next().and_then(|f| seconds(Some(f)));
+        let (pts, dts, duration) = (time(), time(), time().unwrap_or(0.0));
+        // AVI and some others have decoding times only.
+        let at = pts.or(dts);
+        let span = self.streams.entry(index).or_insert(Span {
+            count: 0,
+            start: f64::INFINITY,
+            end: f64::NEG_INFINITY,
+        });
+        span.count += 1;
+        if let Some(at) = at {
+            span.start = span.start.min(at);
+            span.end = span.end.max(at + duration.max(0.0));
+        }
+    }
+
+    /// The packets of the stream of that index, if it has any with a time.
+    pub fn of(&self, index: usize) -> Option<Span> {
+        self.streams
+            .get(&index)
+            .copied()
+            .filter(|s| s.start.is_finite() && s.end.is_finite())
+    }
+
+    /// From the first packet of any stream to the end of the last.
+    pub fn whole(&self) -> Option<Span> {
+        self.streams
+            .keys()
+            .filter_map(|index| self.of(*index))
+            .reduce(|a, b| Span {
+                count: a.count + b.count,
+                start: a.start.min(b.start),
+                end: a.end.max(b.end),
+            })
+    }
+}
+
+impl Span {
+    /// Its length in seconds.
+    pub fn length(&self) -> f64 {
+        self.end - self.start
+    }
+}
+
+#[derive(Deserialize)]
+struct RawMedia {
+    #[serde(default)]
+    streams: Vec<RawStream>,
+    #[serde(default)]
+    format: RawFormat,
+}
+
+#[derive(Default, Deserialize)]
+struct RawFormat {
+    #[serde(default)]
+    format_name: String,
+    duration: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct RawStream {
+    #[serde(default)]
+    index: usize,
+    #[serde(default)]
+    codec_type: String,
+    #[serde(default)]
+    codec_name: String,
+    #[serde(default)]
+    width: u32,
+    #[serde(default)]
+    height: u32,
+    r_frame_rate: Option<String>,
+    avg_frame_rate: Option<String>,
+    duration: Option<String>,
+    nb_frames: Option<String>,
+    #[serde(default)]
+    disposition: RawDisposition,
+}
+
+#[derive(Default, Deserialize)]
+struct RawDisposition {
+    #[serde(default)]
+    attached_pic: u8,
+}
+
+impl From<RawStream> for Stream {
+    fn from(raw: RawStream) -> Self {
+        Self {
+            index: raw.index,
+            kind: raw.codec_type,
+            codec: raw.codec_name,
+            width: raw.width,
+            height: raw.height,
+            rate: fraction(raw.r_frame_rate.as_deref()),
+            mean_rate: fraction(raw.avg_frame_rate.as_deref()),
+            duration: seconds(raw.duration.as_deref()),
+            frames: raw
+                .nb_frames
+                .and_then(|n| n.parse().ok())
+                .filter(|n| *n > 0),
+            cover: raw.disposition.attached_pic != 0,
+        }
+    }
+}
+
+/// A finite number of seconds; `N/A` is none.
+fn seconds(text: Option<&str>) -> Option<f64> {
+    text?.trim().parse().ok().filter(|s: &f64| s.is_finite())
+}
+
+fn fraction(text: Option<&str>) -> (u32, u32) {
+    text.and_then(|t| t.split_once('/'))
+        .and_then(|(n, d)| Some((n.parse().ok()?, d.parse().ok()?)))
+        .unwrap_or((0, 0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_description_is_read() {
+        let media = Media::parse(
+            r#"{"programs": [], "streams": [
+                {"index": 0, "codec_name": "mjpeg", "codec_type": "video", "width": 8, "height": 8,
+                 "r_frame_rate": "90000/1", "avg_frame_rate": "0/0", "disposition": {"attached_pic": 1}},
+                {"index": 1, "codec_name": "mpeg4", "codec_type": "video", "width": 320, "height": 240,
+                 "r_frame_rate": "30000/1001", "avg_frame_rate": "30000/1001", "duration": "2.002", "nb_frames": "60",
+                 "disposition": {"attached_pic": 0}},
+                {"index": 2, "codec_type": "data"}],
+                "format": {"format_name": "mov,mp4", "duration": "2.05"}}"#,
+        )
+        .expect("ffprobe's JSON");
+        let video = media.video().expect("moving pictures");
+        assert_eq!((video.index, video.rate), (1, (30_000, 1001)));
+        assert_eq!((video.duration, video.frames), (Some(2.002), Some(60)));
+        assert_eq!(media.of_kind("audio").count(), 0);
+        assert_eq!(
+            Media::parse("{}").expect("an empty description").video(),
+            None
+        );
+    }
+
+    #[test]
+    fn packets_are_measured() {
+        let mut packets = Packets::default();
+        for line in [
+            "0,0.040000,N/A,0.040000",
+            "1,1.0,1.0,N/A",
+            "0,N/A,0.0,0.04,extra",
+            "",
+            "x,y",
+        ] {
+            packets.read_line(line);
+        }
+        assert_eq!(
+            packets.of(0),
+            Some(Span {
+                count: 2,
+                start: 0.0,
+                end: 0.08
+            })
+        );
+        assert_eq!(packets.whole().map(|s| s.length()), Some(1.0));
+        assert_eq!(packets.of(7), None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text in any::<String>()) {
+            let _ = Media::parse(&text);
+            let mut packets = Packets::default();
+            packets.read_line(&text);
+            let _ = packets.whole();
+        }
+    }
+}

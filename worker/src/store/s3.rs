@@ -1,0 +1,406 @@
+//! S3.
+
+use std::path::Path;
+
+use async_trait::async_trait;
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::http::HttpResponse;
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::Bytes;
+use md5::{Digest as _, Md5};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use super::{Fetched, Store, StoreError};
+use crate::aws::{chain, describe};
+use crate::sums::{Summer, Sums};
+
+/// What is sent in one call. A part is in memory while it is sent, so that it can be signed and
+/// sent again; one at a time keeps the worker far under 64 MiB. S3's least part is 5 MiB.
+const PART_BYTES: u64 = 16 << 20;
+
+/// S3's most parts of one object. Beyond 156 GiB parts grow instead.
+const MOST_PARTS: u64 = 10_000;
+
+/// A verdict has 2 KiB; what is much longer isn't one.
+const MOST_VERDICT_BYTES: u64 = 1 << 20;
+
+/// How often a download that broke off is begun again. The SDK's own retries end where the body
+/// begins.
+const FETCH_ATTEMPTS: u32 = 3;
+
+/// The name of the object metadata that carries the hex SHA-256 of the content
+/// (`x-amz-meta-sha256`). S3's own SHA-256 of a multipart upload is one of its parts' sums.
+const SHA256_METADATA: &str = "sha256";
+
+/// Buckets of one account.
+#[derive(Debug, Clone)]
+pub struct S3Store {
+    client: Client,
+    owner: String,
+}
+
+impl S3Store {
+    /// `owner` is the account that every bucket must belong to.
+    pub fn new(client: Client, owner: &str) -> Self {
+        Self {
+            client,
+            owner: owner.to_owned(),
+        }
+    }
+
+    async fn fetch_once(
+        &self,
+        bucket: &str,
+        key: &str,
+        size: u64,
+        to: &Path,
+    ) -> Result<Fetched, FetchError> {
+        let what = name(bucket, key);
+        let answer = self
+            .client
+            .get_object()
+            .bucket(bucket)
+            .key(key)
+            .expected_bucket_owner(&self.owner)
+            .send()
+            .await
+            .map_err(|e| FetchError::Final(read_error("fetch", &what, &e)))?;
+        let length = answer.content_length.and_then(|n| u64::try_from(n).ok());
+        if let Some(actual) = length.filter(|n| *n != size) {
+            return Err(FetchError::Final(StoreError::Size {
+                what,
+                expected: size,
+                actual,
+            }));
+        }
+        let stored_sha256 = answer
+            .metadata()
+            .and_then(|m| m.get(SHA256_METADATA))
+            .cloned();
+        let disk = |e: std::io::Error| {
+            FetchError::Final(StoreError::Machine {
+                action: "write",
+                what: to.display().to_string(),
+                why: e.to_string(),
+            })
+        };
+        let mut file = tokio::fs::File::create(to).await.map_err(disk)?;
+        let mut body = answer.body;
+        let mut summer = Summer::default();
+        while let Some(piece) = body.next().await {
+            let piece = piece.map_err(|e| FetchError::Broken(chain(&e)))?;
+            summer.update(&piece);
+            if summer.size() > size {
+                let actual = summer.size();
+                return Err(FetchError::Final(StoreError::Size {
+                    what,
+                    expected: size,
+                    actual,
+                }));
+            }
+            file.write_all(&piece).await.map_err(disk)?;
+        }
+        file.flush().await.map_err(disk)?;
+        if summer.size() < size {
+            return Err(FetchError::Broken(format!(
+                "it ended after {} bytes",
+                summer.size()
+            )));
+        }
+        Ok(Fetched {
+            sums: summer.finish(),
+            stored_sha256,
+        })
+    }
+
+    async fn put_whole(
+        &self,
+        bucket: &str,
+        key: &str,
+        from: &Path,
+        sums: &Sums,
+        mime: &str,
+    ) -> Result<(), StoreError> {
+        let what = name(bucket, key);
+        let body = tokio::fs::read(from)
+            .await
+            .map_err(|e| machine("read", from, e.to_string()))?;
+        self.client
+            .put_object()
+            .bucket(bucket)
+            .key(key)
+            .expected_bucket_owner(&self.owner)
+            .content_type(mime)
+            .checksum_sha256(BASE64.encode(sums.sha256))
+            .metadata(SHA256_METADATA, sums.sha256_hex())
+            .body(ByteStream::from(body))
+            .send()
+            .await
+            .map(drop)
+            .map_err(|e| machine_at("store", what, describe(&e)))
+    }
+
+    async fn put_parts(
+        &self,
+        bucket: &str,
+        key: &str,
+        from: &Path,
+        sums: &Sums,
+        mime: &str,
+    ) -> Result<(), StoreError> {
+        let what = name(bucket, key);
+        let upload = self
+            .client
+            .create_multipart_upload()
+            .bucket(bucket)
+            .key(key)
+            .expected_bucket_owner(&self.owner)
+            .content_type(mime)
+            .metadata(SHA256_METADATA, sums.sha256_hex())
+            .send()
+            .await
+            .map_err(|e| machine_at("begin storing", what.clone(), describe(&e)))?;
+        let id = upload.upload_id.unwrap_or_default();
+        let sent = self.send_parts(bucket, key, &id, from, sums.size).await;
+        let done = match sent {
+            Ok(parts) => self
+                .client
+                .complete_multipart_upload()
+                .bucket(bucket)
+                .key(key)
+                .expected_bucket_owner(&self.owner)
+                .upload_id(&id)
+                .multipart_upload(
+                    CompletedMultipartUpload::builder()
+                        .set_parts(Some(parts))
+                        .build(),
+                )
+                .send()
+                .await
+                .map(drop)
+                .map_err(|e| machine_at("finish storing", what, describe(&e))),
+            Err(error) => Err(error),
+        };
+        if done.is_err() {
+            // The first error is what counts; parts left over are removed with the bucket.
+            let _ = self
+                .client
+                .abort_multipart_upload()
+                .bucket(bucket)
+                .key(key)
+                .expected_bucket_owner(&self.owner)
+                .upload_id(&id)
+                .send()
+                .await;
+        }
+        done
+    }
+
+    async fn send_parts(
+        &self,
+        bucket: &str,
+        key: &str,
+        id: &str,
+        from: &Path,
+        size: u64,
+    ) -> Result<Vec<CompletedPart>, StoreError> {
+        let disk = |e: std::io::Error| machine("read", from, e.to_string());
+        let mut file = tokio::fs::File::open(from).await.map_err(disk)?;
+        let part_bytes = part_bytes(size);
+        let mut parts = Vec::new();
+        let mut left = size;
+        while left > 0 {
+            let length = left.min(part_bytes);
+            let number = i32::try_from(parts.len() + 1).unwrap_or(i32::MAX);
+            let mut piece = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
+            file.read_exact(&mut piece).await.map_err(disk)?;
+            let answer = self
+                .client
+                .upload_part()
+                .bucket(bucket)
+                .key(key)
+                .expected_bucket_owner(&self.owner)
+                .upload_id(id)
+                .part_number(number)
+                .content_md5(BASE64.encode(Md5::digest(&piece)))
+                .body(ByteStream::from(Bytes::from(piece)))
+                .send()
+                .await
+                .map_err(|e| machine_at("store a part of", name(bucket, key), describe(&e)))?;
+            let part = CompletedPart::builder()
+                .part_number(number)
+                .set_e_tag(answer.e_tag);
+            parts.push(part.build());
+            left -= length;
+        }
+        Ok(parts)
+    }
+}
+
+#[async_trait]
+impl Store for S3Store {
+    async fn fetch(
+        &self,
+        bucket: &str,
+        key: &str,
+        size: u64,
+        to: &Path,
+    ) -> Result<Fetched, StoreError> {
+        let mut attempt = 1;
+        loop {
+            match self.fetch_once(bucket, key, size, to).await {
+                Ok(fetched) => return Ok(fetched),
+                Err(FetchError::Final(error)) => return Err(error),
+                Err(FetchError::Broken(why)) if attempt < FETCH_ATTEMPTS => {
+                    tracing::warn!(
+                        "fetching {} broke off, trying again: {why}",
+                        name(bucket, key)
+                    );
+                    attempt += 1;
+                }
+                Err(FetchError::Broken(why)) => {
+                    return Err(machine_at("fetch", name(bucket, key), why));
+                }
+            }
+        }
+    }
+
+    async fn put(
+        &self,
+        bucket: &str,
+        key: &str,
+        from: &Path,
+        sums: &Sums,
+        mime: &str,
+    ) -> Result<(), StoreError> {
+        if sums.size <= PART_BYTES {
+            self.put_whole(bucket, key, from, sums, mime).await
+        } else {
+            self.put_parts(bucket, key, from, sums, mime).await
+        }
+    }
+
+    async fn verdict(&self, bucket: &str, key: &str) -> Result<Option<String>, StoreError> {
+        let what = name(bucket, key);
+        let answer = self
+            .client
+            .get_object()
+            .bucket(bucket)
+            .key(key)
+            .expected_bucket_owner(&self.owner)
+            .send()
+            .await;
+        let mut body = match answer.map_err(|e| read_error("read", &what, &e)) {
+            Ok(answer) => answer.body,
+            // The role has no right to list, so S3 says "denied" of what isn't there. Should the
+            // right to read be missing in truth, writing the verdict will tell.
+            Err(StoreError::Absent { .. } | StoreError::Denied { .. }) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let mut text = Vec::new();
+        while let Some(piece) = body.next().await {
+            text.extend_from_slice(
+                &piece.map_err(|e| machine_at("read", what.clone(), chain(&e)))?,
+            );
+            if text.len() as u64 > MOST_VERDICT_BYTES {
+                return Err(machine_at(
+                    "read",
+                    what,
+                    "it is too long for a verdict".to_owned(),
+                ));
+            }
+        }
+        let text = String::from_utf8(text).map_err(|e| machine_at("read", what, e.to_string()))?;
+        Ok(Some(text))
+    }
+
+    async fn put_verdict(&self, bucket: &str, key: &str, text: &str) -> Result<bool, StoreError> {
+        let answer = self
+            .client
+            .put_object()
+            .bucket(bucket)
+            .key(key)
+            .expected_bucket_owner(&self.owner)
+            .content_type("application/json")
+            .if_none_match("*")
+            .body(ByteStream::from(text.as_bytes().to_vec()))
+            .send()
+            .await;
+        match answer {
+            Ok(_) => Ok(true),
+            // 412: there is one. 409: another is being written at this moment. If the lost answer
+            // of an earlier try was a success, the one that is there is our own.
+            Err(error) if matches!(status(&error), Some(412 | 409)) => Ok(false),
+            Err(error) => Err(machine_at("write", name(bucket, key), describe(&error))),
+        }
+    }
+}
+
+/// How a download ended badly.
+enum FetchError {
+    /// The body broke off; the object may be had whole.
+    Broken(String),
+    Final(StoreError),
+}
+
+/// How large the parts of an upload of that many bytes are.
+fn part_bytes(size: u64) -> u64 {
+    PART_BYTES.max(size.div_ceil(MOST_PARTS))
+}
+
+/// An object as people write it; keys are foreign text.
+fn name(bucket: &str, key: &str) -> String {
+    crate::text::printable_short(&format!("s3://{bucket}/{key}"), 300)
+}
+
+fn status<E>(error: &SdkError<E, HttpResponse>) -> Option<u16> {
+    error.raw_response().map(|r| r.status().as_u16())
+}
+
+fn machine(action: &'static str, path: &Path, why: String) -> StoreError {
+    machine_at(action, path.display().to_string(), why)
+}
+
+fn machine_at(action: &'static str, what: String, why: String) -> StoreError {
+    StoreError::Machine { action, what, why }
+}
+
+/// What an answer to reading means. Errors of credentials have 403 too, but codes of their own.
+fn read_error<E>(action: &'static str, what: &str, error: &SdkError<E, HttpResponse>) -> StoreError
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+{
+    match (status(error), error.code()) {
+        (Some(404), _) | (_, Some("NoSuchKey" | "NoSuchBucket")) => StoreError::Absent {
+            what: what.to_owned(),
+        },
+        (_, Some("AccessDenied")) => StoreError::Denied {
+            what: what.to_owned(),
+            why: describe(error),
+        },
+        (Some(400), Some("KeyTooLongError" | "InvalidURI" | "InvalidBucketName")) => {
+            StoreError::Absent {
+                what: what.to_owned(),
+            }
+        }
+        _ => machine_at(action, what.to_owned(), describe(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_never_are_too_many_nor_too_small() {
+        assert_eq!(part_bytes(1), PART_BYTES);
+        assert_eq!(part_bytes(PART_BYTES * MOST_PARTS), PART_BYTES);
+        // S3's largest object.
+        let most = 5 << 40;
+        assert!(most / part_bytes(most) <= MOST_PARTS);
+    }
+}
