@@ -92,6 +92,19 @@ pub enum ResourceKind {
 }
 
 impl ResourceKind {
+    /// What a stack consists of, in the order in which it is shown. The rest comes and goes with
+    /// images and batches.
+    pub const STACK: [Self; 8] = [
+        Self::InputBucket,
+        Self::OutputBucket,
+        Self::InputQueue,
+        Self::OutputQueue,
+        Self::FailedQueue,
+        Self::Role,
+        Self::InstanceProfile,
+        Self::Topic,
+    ];
+
     /// The tag's value, e.g. `input-bucket`.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -173,6 +186,58 @@ impl Names {
         format!("muck-{}-notify", self.stack)
     }
 
+    /// Name of a thing of the stack. What has no fixed name (instances, images …) answers with
+    /// the stack's.
+    pub fn of(&self, kind: ResourceKind) -> String {
+        match kind {
+            ResourceKind::InputBucket => self.input_bucket(),
+            ResourceKind::OutputBucket => self.output_bucket(),
+            ResourceKind::InputQueue => self.input_queue(),
+            ResourceKind::OutputQueue => self.output_queue(),
+            ResourceKind::FailedQueue => self.failed_queue(),
+            ResourceKind::Role | ResourceKind::InstanceProfile => self.worker_role(),
+            ResourceKind::Topic => self.topic(),
+            ResourceKind::Builder
+            | ResourceKind::Image
+            | ResourceKind::Snapshot
+            | ResourceKind::Volume
+            | ResourceKind::Worker => self.stack.to_string(),
+        }
+    }
+
+    /// Which AWS it is: the second part of every ARN.
+    pub fn partition(&self) -> &'static str {
+        match self.region.split('-').next() {
+            Some("cn") => "aws-cn",
+            _ if self.region.starts_with("us-gov-") => "aws-us-gov",
+            _ => "aws",
+        }
+    }
+
+    /// ARN of a queue of this account and region.
+    pub fn queue_arn(&self, queue: &str) -> String {
+        format!(
+            "arn:{}:sqs:{}:{}:{queue}",
+            self.partition(),
+            self.region,
+            self.account
+        )
+    }
+
+    pub fn bucket_arn(&self, bucket: &str) -> String {
+        format!("arn:{}:s3:::{bucket}", self.partition())
+    }
+
+    pub fn topic_arn(&self) -> String {
+        format!(
+            "arn:{}:sns:{}:{}:{}",
+            self.partition(),
+            self.region,
+            self.account,
+            self.topic()
+        )
+    }
+
     /// AMI and snapshot name. `time` is UTC in the form `20260102T030405Z`.
     pub fn image(&self, recipe_digest: &str, time: &str) -> String {
         let short: String = recipe_digest.chars().take(12).collect();
@@ -239,6 +304,10 @@ mod tests {
         assert_eq!(names.failed_queue(), "muck-demo-failed");
         assert_eq!(names.worker_role(), "muck-demo-worker");
         assert_eq!(names.iam_path(), "/muck/demo/");
+        assert_eq!(
+            names.topic_arn(),
+            "arn:aws:sns:eu-west-1:123456789012:muck-demo-notify"
+        );
         assert_eq!(
             names.image("0123456789abcdef", "20260102T030405Z"),
             "muck-demo-0123456789ab-20260102T030405Z"

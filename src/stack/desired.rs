@@ -1,0 +1,207 @@
+//! What a stack shall be, from its settings and names. Pure. Every constant says why.
+
+use serde::Serialize;
+use serde_json::json;
+
+use super::inventory::Inventory;
+use crate::config::Config;
+use crate::error::Result;
+use crate::names::{Names, ResourceKind};
+use crate::resources::policy::canonical;
+use crate::resources::{Attributes, bucket, instance_profile, queue, role, topic};
+use crate::template::render;
+
+/// A worker extends the visibility of what it works on, so this is not the longest conversion: it
+/// is how long the work of a worker that died waits for another. Four missed heartbeats of 30 s.
+const INPUT_VISIBILITY_SECONDS: u32 = 120;
+/// Between reading a result and deleting it lie one download and one row in the ledger; the reader
+/// extends it for long downloads.
+const OUTPUT_VISIBILITY_SECONDS: u32 = 120;
+/// SQS's longest: fewest empty answers, and an answer at once when a message comes.
+const LONG_POLL_SECONDS: u32 = 20;
+/// Dead workers cost a file two tries; a file that kills three workers is not tried on a fourth.
+const MAX_RECEIVES: u32 = 3;
+/// SQS's default: what is not converted in 4 days was forgotten.
+const INPUT_RETENTION_SECONDS: u32 = 4 * 24 * 3600;
+/// SQS's longest. A result not fetched is work lost.
+const OUTPUT_RETENTION_SECONDS: u32 = 14 * 24 * 3600;
+/// SQS's longest, and it must be longer than the input queue's: a dead letter keeps the age it had
+/// there, so with equal retention one that died on its last day would vanish at once.
+const FAILED_RETENTION_SECONDS: u32 = 14 * 24 * 3600;
+
+const WORKER_POLICY: &str = include_str!("../../templates/worker-policy.json.hbs");
+const ASSUME_ROLE: &str = include_str!("../../templates/assume-role.json.hbs");
+
+/// One thing as it shall be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Desired {
+    pub kind: ResourceKind,
+    pub name: String,
+    pub attributes: Attributes,
+}
+
+/// The whole stack as it shall be.
+///
+/// The topic is wanted if a mail address is set, or if it is there: a `launch --email` may have
+/// made it, and an `up` without that address must not silence it. Subscribers are only ever added.
+pub fn desired(config: &Config, names: &Names, inventory: &Inventory) -> Result<Vec<Desired>> {
+    let subscribers = subscribers(config, inventory);
+    ResourceKind::STACK
+        .into_iter()
+        .filter(|kind| *kind != ResourceKind::Topic || subscribers.is_some())
+        .map(|kind| {
+            let name = names.of(kind);
+            let attributes = match kind {
+                ResourceKind::InputBucket | ResourceKind::OutputBucket => bucket(names, &name),
+                ResourceKind::InputQueue => input_queue(names, &name),
+                ResourceKind::OutputQueue => queue(
+                    names,
+                    &name,
+                    OUTPUT_VISIBILITY_SECONDS,
+                    OUTPUT_RETENTION_SECONDS,
+                ),
+                ResourceKind::FailedQueue => queue(
+                    names,
+                    &name,
+                    INPUT_VISIBILITY_SECONDS,
+                    FAILED_RETENTION_SECONDS,
+                ),
+                ResourceKind::Role => worker_role(names, subscribers.is_some())?,
+                ResourceKind::InstanceProfile => {
+                    Attributes::from([(instance_profile::ROLE, names.worker_role())])
+                }
+                _ => topic_attributes(subscribers.as_deref().unwrap_or_default()),
+            };
+            Ok(Desired {
+                kind,
+                name,
+                attributes,
+            })
+        })
+        .collect()
+}
+
+/// Who shall be told; `None`: there is no topic.
+fn subscribers(config: &Config, inventory: &Inventory) -> Option<Vec<String>> {
+    let existing = inventory.0.get(&ResourceKind::Topic);
+    if existing.is_none() && config.email.is_none() {
+        return None;
+    }
+    let mut all: Vec<String> = existing
+        .and_then(|topic| topic.attributes.get(topic::SUBSCRIBERS))
+        .map(|text| text.split(',').map(str::to_owned).collect())
+        .unwrap_or_default();
+    all.extend(config.email.clone());
+    all.sort();
+    all.dedup();
+    Some(all)
+}
+
+fn topic_attributes(subscribers: &[String]) -> Attributes {
+    if subscribers.is_empty() {
+        return Attributes::new();
+    }
+    Attributes::from([(topic::SUBSCRIBERS, subscribers.join(","))])
+}
+
+fn bucket(names: &Names, name: &str) -> Attributes {
+    let arn = names.bucket_arn(name);
+    let resources = [arn.clone(), format!("{arn}/*")];
+    Attributes::from([
+        (
+            bucket::PUBLIC_ACCESS_BLOCK,
+            bucket::ALL_PUBLIC_ACCESS_BLOCKED.to_owned(),
+        ),
+        (bucket::OWNERSHIP, "BucketOwnerEnforced".to_owned()),
+        (bucket::ENCRYPTION, "AES256".to_owned()),
+        (
+            bucket::LIFECYCLE,
+            bucket::UPLOADS_END_AFTER_A_DAY.to_owned(),
+        ),
+        (bucket::POLICY, tls_only("s3:*", &json!(resources))),
+    ])
+}
+
+fn queue(names: &Names, name: &str, visibility: u32, retention: u32) -> Attributes {
+    Attributes::from([
+        (queue::VISIBILITY_TIMEOUT, visibility.to_string()),
+        (queue::MESSAGE_RETENTION, retention.to_string()),
+        (queue::RECEIVE_WAIT, LONG_POLL_SECONDS.to_string()),
+        (queue::ENCRYPTION, "true".to_owned()),
+        (
+            queue::POLICY,
+            tls_only("sqs:*", &json!(names.queue_arn(name))),
+        ),
+    ])
+}
+
+fn input_queue(names: &Names, name: &str) -> Attributes {
+    let mut attributes = queue(
+        names,
+        name,
+        INPUT_VISIBILITY_SECONDS,
+        INPUT_RETENTION_SECONDS,
+    );
+    let redrive = json!({
+        "deadLetterTargetArn": names.queue_arn(&names.failed_queue()),
+        "maxReceiveCount": MAX_RECEIVES,
+    });
+    attributes.insert(queue::REDRIVE, canonical(&redrive.to_string()));
+    attributes
+}
+
+/// A resource policy that grants nothing and denies all that comes unencrypted.
+fn tls_only(action: &str, resource: &serde_json::Value) -> String {
+    let policy = json!({
+        "Version": "2012-10-17",
+        "Statement": [{
+            "Sid": "TlsOnly",
+            "Effect": "Deny",
+            "Principal": "*",
+            "Action": action,
+            "Resource": resource,
+            "Condition": { "Bool": { "aws:SecureTransport": "false" } },
+        }],
+    });
+    canonical(&policy.to_string())
+}
+
+/// What the worker's policy template is rendered with.
+#[derive(Serialize)]
+struct PolicyData {
+    account: String,
+    input_bucket_arn: String,
+    output_bucket_arn: String,
+    input_queue_arn: String,
+    output_queue_arn: String,
+    topic_arn: Option<String>,
+}
+
+fn worker_role(names: &Names, mails: bool) -> Result<Attributes> {
+    // EC2's service name in China has China's domain.
+    let ec2_service = match names.partition() {
+        "aws-cn" => "ec2.amazonaws.com.cn",
+        _ => "ec2.amazonaws.com",
+    };
+    let trust = render(
+        "assume-role.json.hbs",
+        ASSUME_ROLE,
+        &json!({ "ec2_service": ec2_service }),
+    )?;
+    let policy = render(
+        "worker-policy.json.hbs",
+        WORKER_POLICY,
+        &PolicyData {
+            account: names.account.clone(),
+            input_bucket_arn: names.bucket_arn(&names.input_bucket()),
+            output_bucket_arn: names.bucket_arn(&names.output_bucket()),
+            input_queue_arn: names.queue_arn(&names.input_queue()),
+            output_queue_arn: names.queue_arn(&names.output_queue()),
+            topic_arn: mails.then(|| names.topic_arn()),
+        },
+    )?;
+    Ok(Attributes::from([
+        (role::TRUST, canonical(&trust)),
+        (role::POLICY, canonical(&policy)),
+    ]))
+}
