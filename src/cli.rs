@@ -65,3 +65,10 @@ pub enum Command {
     /// Store videos and queue one message for each
     Submit(commands::submit::Args),
 }
+
+impl Command {
+    /// Commands that answer signals by cleaning up, rather than by stopping where they are.
+    pub fn tears_down_itself(&self) -> bool {
+        matches!(self, Self::Init(_))
+    }
+}

@@ -1,9 +1,10 @@
 //! What the domain tells while it works. Logic emits these and never knows the screen; `ui` draws them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use crate::names::ResourceKind;
 
@@ -86,6 +87,10 @@ pub enum Event {
     },
     Note(String),
     Warning(String),
+    /// Data for stdout. It goes the way of the talk, so that both appear in the order they were made.
+    Data(String),
+    /// Told when everything before it has been drawn.
+    Barrier(Arc<Notify>),
 }
 
 /// The sending end; cheap to clone. Events after the receiver is gone are dropped: nobody listens.
@@ -109,6 +114,16 @@ impl Events {
 
     pub fn warn(&self, text: impl Into<String>) {
         self.emit(Event::Warning(text.into()));
+    }
+
+    /// Returns when everything emitted so far has been drawn (or nobody draws).
+    pub async fn drawn(&self) {
+        let barrier = Arc::new(Notify::new());
+        self.emit(Event::Barrier(Arc::clone(&barrier)));
+        tokio::select! {
+            () = barrier.notified() => {}
+            () = self.0.closed() => {}
+        }
     }
 
     /// Emits start and end of a step around `work`, with its time.

@@ -11,7 +11,9 @@ pub mod commands;
 pub mod config;
 pub mod error;
 pub mod event;
+pub mod folders;
 pub mod image;
+pub mod interrupt;
 pub mod names;
 pub mod resources;
 pub mod session;
@@ -21,25 +23,30 @@ pub mod ui;
 pub mod wait;
 
 use cli::{Cli, Command};
-use error::Result;
+use error::{Error, Kind, Result};
 use event::Events;
 use session::Session;
 use ui::Ui;
 
 /// Runs one command line to its end and returns the process's exit code.
 pub async fn run(cli: Cli) -> u8 {
+    let (events, received) = Events::channel();
+    let drawing = Ui::draw(cli.global.quiet, received);
     let ui = Ui {
         json: cli.global.json,
         quiet: cli.global.quiet,
+        events: events.clone(),
     };
-    let (events, received) = Events::channel();
-    let drawing = ui.draw(received);
     let session = Session {
         global: cli.global,
         ui,
         events,
     };
-    let outcome = dispatch(&cli.command, &session).await;
+    let outcome = if cli.command.tears_down_itself() {
+        dispatch(&cli.command, &session).await
+    } else {
+        until_interrupted(dispatch(&cli.command, &session)).await
+    };
     // All senders must be gone before the drawing can end.
     drop(session);
     if tokio::time::timeout(std::time::Duration::from_secs(2), drawing)
@@ -51,9 +58,19 @@ pub async fn run(cli: Cli) -> u8 {
     match outcome {
         Ok(()) => 0,
         Err(error) => {
-            ui.error(&error);
+            Ui::error(&error);
             error.kind().exit_code()
         }
+    }
+}
+
+/// Runs `work` until it ends or a signal comes.
+async fn until_interrupted(work: impl Future<Output = Result<()>>) -> Result<()> {
+    let mut interrupts = interrupt::Interrupts::listen()?;
+    tokio::select! {
+        outcome = work => outcome,
+        () = interrupts.next() => Err(Error::new(Kind::Interrupted, "interrupted")
+            .hint("the same command again goes on from here; `muck down` removes what there is")),
     }
 }
 

@@ -11,21 +11,23 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinHandle;
 
 use crate::error::Error;
-use crate::event::{BatchProgress, Event, Outcome, TransferProgress};
+use crate::event::{BatchProgress, Event, Events, Outcome, TransferProgress};
 
 /// How to print.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Ui {
     /// `--json`: data is one JSON document on stdout.
     pub json: bool,
     /// `--quiet`: errors, warnings and data only.
     pub quiet: bool,
+    /// Data goes through the same channel as talk, so that a terminal shows both in order.
+    pub events: Events,
 }
 
 impl Ui {
     /// Prints data: one line of text.
     pub fn line(&self, text: impl AsRef<str>) {
-        write_stdout(text.as_ref());
+        self.events.emit(Event::Data(text.as_ref().to_owned()));
     }
 
     /// Prints data as JSON, indented where a person reads it.
@@ -36,7 +38,7 @@ impl Ui {
             serde_json::to_string(value)
         }
         .map_err(|error| Error::failed("cannot write JSON").because(error))?;
-        write_stdout(&text);
+        self.line(text);
         Ok(())
     }
 
@@ -53,8 +55,31 @@ impl Ui {
         Ok(())
     }
 
+    /// Asks a yes/no question on the terminal.
+    ///
+    /// # Errors
+    /// Kind `Usage` where there is no terminal to ask on; kind `Failed` if the answer is not yes.
+    pub async fn confirm(&self, question: &str) -> Result<(), Error> {
+        if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+            return Err(
+                Error::usage(format!("{question} There is no terminal to ask on"))
+                    .hint("add --yes to do it without asking"),
+            );
+        }
+        self.events.drawn().await;
+        eprint!("{} [y/N] ", multi_line_printable(question));
+        let mut answer = String::new();
+        std::io::stdin()
+            .read_line(&mut answer)
+            .map_err(|error| Error::failed("cannot read the answer").because(error))?;
+        if matches!(answer.trim().to_lowercase().as_str(), "y" | "yes") {
+            return Ok(());
+        }
+        Err(Error::failed("not confirmed: nothing was done"))
+    }
+
     /// Prints an error with its causes and hints to stderr.
-    pub fn error(&self, error: &Error) {
+    pub fn error(error: &Error) {
         eprintln!("muck: {}", multi_line_printable(&error.chain()));
         for hint in error.hints() {
             eprintln!("  → {}", multi_line_printable(hint));
@@ -62,9 +87,9 @@ impl Ui {
     }
 
     /// Draws events until all senders are gone.
-    pub fn draw(self, mut events: UnboundedReceiver<Event>) -> JoinHandle<()> {
+    pub fn draw(quiet: bool, mut events: UnboundedReceiver<Event>) -> JoinHandle<()> {
         tokio::spawn(async move {
-            let mut screen = Screen::new(self.quiet);
+            let mut screen = Screen::new(quiet);
             while let Some(event) = events.recv().await {
                 screen.show(event);
             }
@@ -118,7 +143,12 @@ impl Screen {
     }
 
     fn show(&mut self, event: Event) {
-        if self.quiet && !matches!(event, Event::Warning(_)) {
+        if self.quiet
+            && !matches!(
+                event,
+                Event::Warning(_) | Event::Data(_) | Event::Barrier(_)
+            )
+        {
             return;
         }
         match event {
@@ -174,6 +204,11 @@ impl Screen {
                 });
             }
             Event::Note(text) => self.say(&multi_line_printable(&text)),
+            Event::Data(text) => match &self.bar {
+                Some(bar) => bar.bar.suspend(|| write_stdout(&text)),
+                None => write_stdout(&text),
+            },
+            Event::Barrier(barrier) => barrier.notify_one(),
             Event::Warning(text) => self.say(&format!("warning: {}", multi_line_printable(&text))),
         }
     }
