@@ -69,7 +69,8 @@ impl Base {
     }
 
     fn folder(&self) -> PathBuf {
-        self.cache_dir.join(format!("base-{SUITE}-{}", self.digest()))
+        self.cache_dir
+            .join(format!("base-{SUITE}-{}", self.digest()))
     }
 
     fn root(&self) -> PathBuf {
@@ -88,8 +89,8 @@ impl Base {
         };
         // One maker at a time; the lock goes with the process.
         let lock_path = self.folder().with_extension("lock");
-        let lock = fs::File::create(&lock_path)
-            .map_err(|error| failure("write", &lock_path, &error))?;
+        let lock =
+            fs::File::create(&lock_path).map_err(|error| failure("write", &lock_path, &error))?;
         let lock = match Flock::lock(lock, FlockArg::LockExclusiveNonblock) {
             Ok(lock) => lock,
             Err((lock, _)) => {
@@ -106,8 +107,7 @@ impl Base {
         self.namespace.remove_tree(&making)?;
         make_folder(&making)?;
         let made = self.make(&making, &tell).and_then(|()| {
-            fs::rename(&making, self.folder())
-                .map_err(|error| failure("rename", &making, &error))
+            fs::rename(&making, self.folder()).map_err(|error| failure("rename", &making, &error))
         });
         if made.is_err() {
             // The first error is the one to tell.
@@ -128,7 +128,13 @@ impl Base {
         // A tar, because an ordinary user's mmdebstrap and our namespaces number the owners differently.
         let mut command = Command::new("setpriv");
         command
-            .args(["--pdeathsig", "KILL", "mmdebstrap", "--variant=apt", "--format=tar"])
+            .args([
+                "--pdeathsig",
+                "KILL",
+                "mmdebstrap",
+                "--variant=apt",
+                "--format=tar",
+            ])
             .arg(format!("--include={PACKAGES}"))
             .arg(format!("--architectures={}", architecture()))
             // Guests get their devices at boot.
@@ -161,8 +167,18 @@ impl Base {
                 last.join("; ")
             )));
         }
-        run(self.namespace.command("tar").arg("-C").arg(&root).arg("-xpf").arg(&tar))?;
-        run(self.namespace.command("sh").args(["-c", FINISH, "finish"]).arg(&root))?;
+        run(self
+            .namespace
+            .command("tar")
+            .arg("-C")
+            .arg(&root)
+            .arg("-xpf")
+            .arg(&tar))?;
+        run(self
+            .namespace
+            .command("sh")
+            .args(["-c", FINISH, "finish"])
+            .arg(&root))?;
         fs::remove_file(&tar).map_err(|error| failure("delete", &tar, &error))
     }
 }
@@ -181,7 +197,12 @@ fn architecture() -> &'static str {
 fn sources() -> Vec<String> {
     // On a host that isn't Debian it prints nothing of Debian's, or isn't there.
     let targets = Command::new("apt-get")
-        .args(["indextargets", "--format", "$(LABEL)\t$(REPO_URI)", "Created-By: Packages"])
+        .args([
+            "indextargets",
+            "--format",
+            "$(LABEL)\t$(REPO_URI)",
+            "Created-By: Packages",
+        ])
         .stderr(Stdio::null())
         .output()
         .map(|output| String::from_utf8_lossy(&output.stdout).into_owned())

@@ -85,7 +85,11 @@ impl SandboxMachine {
             let layer = self.layout.layer(snapshot);
             // Through the link of a base image, because the boot script's folder is another.
             layers.push(layer.canonicalize().map_err(|error| {
-                failure(&format!("find the layer of snapshot {snapshot} at"), &layer, &error)
+                failure(
+                    &format!("find the layer of snapshot {snapshot} at"),
+                    &layer,
+                    &error,
+                )
             })?);
         }
         if layers.is_empty() {
@@ -102,12 +106,20 @@ impl Machine for SandboxMachine {
     fn command(&self, again: bool) -> DriverResult<Command> {
         self.lay_out(self.spec.first_boot && !again)?;
         // The guest dies with the thread that starts it, even if the server is killed: `setpriv` ties
-        // `unshare` to the thread, `--kill-child` ties the guest's init to `unshare`.
+        // `unshare` to the thread, `--kill-child` ties the guest's init to `unshare`. A session of its own keeps the terminal's
+        // Ctrl-C from it: init would take that for a reboot.
         let mut command = Command::new("setpriv");
         command
-            .args(["--pdeathsig", "KILL", "unshare"])
+            .args(["--pdeathsig", "KILL", "setsid", "unshare"])
             .args(self.namespace.unshare_flags())
-            .args(["--mount", "--pid", "--fork", "--uts", "--ipc", "--kill-child"])
+            .args([
+                "--mount",
+                "--pid",
+                "--fork",
+                "--uts",
+                "--ipc",
+                "--kill-child",
+            ])
             .args(["sh", "-c", BOOT, "boot"])
             .arg(self.layout.instance(&self.spec.instance_id))
             .arg(self.layout.volume(&self.spec.volume_id))
@@ -117,15 +129,18 @@ impl Machine for SandboxMachine {
             .env("PATH", PATH)
             .env("LANG", "C.UTF-8")
             .env("APT_CONFIG", "/run/localcloud/apt.conf")
-            .envs(self.spec.environment.iter().map(|(name, value)| (name, value)));
+            .envs(
+                self.spec
+                    .environment
+                    .iter()
+                    .map(|(name, value)| (name, value)),
+            );
         Ok(command)
     }
 
     fn init(&self, child: u32) -> Option<u32> {
         processes::child_of(child)
     }
-
-    fn end_processes(&self, _child: u32) {}
 
     fn kill(&self, child: u32) {
         if let Some(init) = self.init(child) {
@@ -139,7 +154,9 @@ impl Machine for SandboxMachine {
 pub(super) fn plain_name(what: &str, value: &str) -> DriverResult<()> {
     let plain = !value.is_empty()
         && !value.starts_with('-')
-        && value.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        && value
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
     if plain {
         Ok(())
     } else {

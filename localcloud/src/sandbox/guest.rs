@@ -37,15 +37,15 @@ pub(super) trait Machine: Send + Sync {
     /// The process to which signals for the guest's init go, given the command's.
     fn init(&self, child: u32) -> Option<u32>;
 
-    /// Ends all of the guest's processes but the command's own, when init says `off` or `reboot` on the
-    /// pipe. Machines whose init does that itself never say so.
-    fn end_processes(&self, child: u32);
+    /// Ends all of the guest's processes but the command's own, when init says `off`, `reboot` or `halt` on
+    /// the pipe. Machines whose init does that itself never say so.
+    fn end_processes(&self, _child: u32) {}
 
     /// Kills the guest whole.
     fn kill(&self, child: u32);
 
-    /// Called when the guest is off.
-    fn ended(&self) {}
+    /// Called when init is gone, before it is waited for: ends what init may have left.
+    fn ended(&self, _child: u32) {}
 }
 
 /// A guest that is on, or was.
@@ -87,7 +87,9 @@ impl Guest {
             .map_err(|error| DriverError(format!("can't start a thread for a guest: {error}")))?;
         match tokio::time::timeout(BOOT_GRACE, up).await {
             Ok(Ok(result)) => result.map(|()| guest),
-            Ok(Err(_)) => Err(DriverError(format!("the boot of {instance_id} was given up"))),
+            Ok(Err(_)) => Err(DriverError(format!(
+                "the boot of {instance_id} was given up"
+            ))),
             Err(_) => {
                 guest.kill();
                 Err(DriverError(format!(
@@ -107,7 +109,10 @@ impl Guest {
         self.requested.store(true, Ordering::SeqCst);
         self.signal_init(Signal::SIGPWR);
         let mut off = self.off.subscribe();
-        if tokio::time::timeout(POWER_OFF_GRACE, off.wait_for(|off| *off)).await.is_ok() {
+        if tokio::time::timeout(POWER_OFF_GRACE, off.wait_for(|off| *off))
+            .await
+            .is_ok()
+        {
             return Ok(());
         }
         tracing::warn!(instance = self.instance_id, "doesn't power off: killing it");
@@ -169,7 +174,6 @@ impl Guest {
             }
             break;
         }
-        self.machine.ended();
         self.off.send_replace(true);
         if up {
             let cause = if self.requested.load(Ordering::SeqCst) {
@@ -209,12 +213,17 @@ impl Guest {
         .map_err(|error| failed("open the console file", error))?;
         let (output, guest_output) = std::io::pipe().map_err(|e| failed("make a pipe", e))?;
         let (said, guest_says) = std::io::pipe().map_err(|e| failed("make a pipe", e))?;
-        let guest_errors = guest_output.try_clone().map_err(|e| failed("make a pipe", e))?;
+        let guest_errors = guest_output
+            .try_clone()
+            .map_err(|e| failed("make a pipe", e))?;
 
         let mut child = {
             let mut slot = self.child();
             let mut command = self.machine.command(again)?;
-            command.stdin(guest_says).stdout(guest_output).stderr(guest_errors);
+            command
+                .stdin(guest_says)
+                .stdout(guest_output)
+                .stderr(guest_errors);
             let child = command.spawn().map_err(|error| {
                 let program = command.get_program().to_string_lossy();
                 failed(&format!("run {program}"), error)
@@ -233,13 +242,16 @@ impl Guest {
                         let _ = ready.send(Ok(()));
                     }
                 }
+                "halt" => self.machine.end_processes(child.id()),
                 "off" | "reboot" => {
                     reboot = line == "reboot";
                     self.machine.end_processes(child.id());
+                    self.machine.kill(child.id());
                 }
                 other => tracing::warn!(instance = self.instance_id, other, "unknown word of init"),
             }
         }
+        self.machine.ended(child.id());
         let status = child.wait();
         *self.child() = None;
         let status = status.map_err(|error| failed("wait for a guest", error))?;

@@ -20,7 +20,9 @@ impl Layout {
             make_folder(&root.join(part))?;
         }
         // Absolute, because guests are put together from another working folder.
-        let root = root.canonicalize().map_err(|error| failure("open", &root, &error))?;
+        let root = root
+            .canonicalize()
+            .map_err(|error| failure("open", &root, &error))?;
         Ok(Self { root })
     }
 

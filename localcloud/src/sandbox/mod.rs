@@ -19,6 +19,8 @@ mod overlay;
 mod probe;
 mod process;
 mod processes;
+#[cfg(test)]
+mod tests;
 
 use layout::Layout;
 use namespace::Namespace;
@@ -79,7 +81,8 @@ fn choose_now(
         (DriverChoice::Process, _) => (false, "process: as asked for".to_owned()),
         (DriverChoice::Auto, Some(PROCESS_LABEL)) => (
             false,
-            "process: this folder's images were made by it (`muck local reset` to choose anew)".to_owned(),
+            "process: this folder's images were made by it (`muck local reset` to choose anew)"
+                .to_owned(),
         ),
         (_, Some(made_by)) if made_by != sandbox_label => {
             return Err(foreign(&sandbox_label, made_by));
@@ -104,7 +107,12 @@ fn choose_now(
     };
     let driver: Arc<dyn Driver> = if sandbox {
         layout.record_driver(&sandbox_label)?;
-        Arc::new(overlay::SandboxDriver::new(layout, namespace, cache_dir, power_events))
+        Arc::new(overlay::SandboxDriver::new(
+            layout,
+            namespace,
+            cache_dir,
+            power_events,
+        ))
     } else {
         layout.record_driver(PROCESS_LABEL)?;
         Arc::new(process::ProcessDriver::new(layout, power_events))
@@ -115,7 +123,9 @@ fn choose_now(
 fn sandbox_sentence(namespace: Namespace) -> String {
     match namespace {
         Namespace::User(_) => "sandbox: namespaces and overlays in a user namespace".to_owned(),
-        Namespace::Root | Namespace::NestedRoot => "sandbox: namespaces and overlays, as root".to_owned(),
+        Namespace::Root | Namespace::NestedRoot => {
+            "sandbox: namespaces and overlays, as root".to_owned()
+        }
     }
 }
 

@@ -83,7 +83,13 @@ impl Driver for SandboxDriver {
         let machine = SandboxMachine::new(self.layout.clone(), self.namespace, spec)?;
         make_folder(&self.layout.instance(&instance_id))?;
         self.guests
-            .boot(instance_id, volume_id, Box::new(machine), console, self.events.clone())
+            .boot(
+                instance_id,
+                volume_id,
+                Box::new(machine),
+                console,
+                self.events.clone(),
+            )
             .await
     }
 
@@ -109,7 +115,10 @@ impl Driver for SandboxDriver {
             if !layer.exists() {
                 // What the guest was told to be on disk (the overlay is `volatile`) now must be.
                 run(namespace.command("sync").arg("-f").arg(&upper))?;
-                fs::rename(&upper, &layer).map_err(|error| failure("move", &upper, &error))?;
+                if fs::rename(&upper, &layer).is_err() {
+                    // The guest may have given its `/` to another user or mode.
+                    run(namespace.command("mv").arg("-T").arg(&upper).arg(&layer))?;
+                }
             }
             make_folder(&upper)?;
             size(namespace, &layer)
@@ -146,7 +155,11 @@ impl Guests {
 
     /// An error if the instance runs already, or its volume is another's.
     pub(super) fn refuse_running(&self, spec: &BootSpec) -> DriverResult<()> {
-        if self.lock().get(&spec.instance_id).is_some_and(|guest| !guest.is_off()) {
+        if self
+            .lock()
+            .get(&spec.instance_id)
+            .is_some_and(|guest| !guest.is_off())
+        {
             return Err(DriverError(format!("{} runs already", spec.instance_id)));
         }
         self.refuse_use(&spec.volume_id)
@@ -155,7 +168,10 @@ impl Guests {
     /// An error if a guest runs on the volume.
     pub(super) fn refuse_use(&self, volume_id: &str) -> DriverResult<()> {
         let guests = self.lock();
-        match guests.iter().find(|(_, guest)| guest.volume_id == volume_id && !guest.is_off()) {
+        match guests
+            .iter()
+            .find(|(_, guest)| guest.volume_id == volume_id && !guest.is_off())
+        {
             Some((instance, _)) => Err(DriverError(format!(
                 "volume {volume_id} is in use by the running instance {instance}"
             ))),

@@ -70,7 +70,14 @@ fn try_it(stage: &Path, lower: &Path, namespace: Namespace) -> DriverResult<()> 
     let mut command = Command::new("unshare");
     command
         .args(namespace.unshare_flags())
-        .args(["--mount", "--pid", "--fork", "--uts", "--ipc", "--kill-child"])
+        .args([
+            "--mount",
+            "--pid",
+            "--fork",
+            "--uts",
+            "--ipc",
+            "--kill-child",
+        ])
         .args(["sh", "-c", PROBE, "probe"])
         .arg(stage)
         .arg(lower)
@@ -84,7 +91,8 @@ fn try_it(stage: &Path, lower: &Path, namespace: Namespace) -> DriverResult<()> 
 }
 
 fn installed(tool: &str) -> bool {
-    PATH.split(':').any(|folder| Path::new(folder).join(tool).exists())
+    PATH.split(':')
+        .any(|folder| Path::new(folder).join(tool).exists())
 }
 
 /// An error if the user has no ids to give to the guests' other users.
@@ -101,7 +109,11 @@ fn subordinate_ids(user: u32) -> DriverResult<()> {
             .filter_map(|line| line.split(':').next())
             .any(|owner| owner == name || owner == user.to_string());
         if !listed {
-            let option = if file.ends_with("uid") { "uids" } else { "gids" };
+            let option = if file.ends_with("uid") {
+                "uids"
+            } else {
+                "gids"
+            };
             return Err(DriverError(format!(
                 "{file} gives the user {name} no subordinate ids: \
                  `sudo usermod --add-sub{option} 100000-165535 {name}` does"
@@ -129,7 +141,9 @@ fn hint(namespace: Namespace) -> String {
     ] {
         if switch(name) == forbidding {
             let name = name.replace('/', ".");
-            return format!(" (user namespaces are off: `sudo sysctl {name}={allowing}` allows them)");
+            return format!(
+                " (user namespaces are off: `sudo sysctl {name}={allowing}` allows them)"
+            );
         }
     }
     String::new()

@@ -68,7 +68,10 @@ pub(super) fn descendants(ancestor: u32) -> Vec<u32> {
         }
     }
     family.retain(|pid| {
-        *pid != ancestor && all.iter().any(|process| process.pid == *pid && !process.zombie)
+        *pid != ancestor
+            && all
+                .iter()
+                .any(|process| process.pid == *pid && !process.zombie)
     });
     family
 }
@@ -105,7 +108,10 @@ mod tests {
 
     #[test]
     fn finds_a_child() {
-        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let mut child = std::process::Command::new("sleep")
+            .arg("60")
+            .spawn()
+            .unwrap();
         assert!(descendants(std::process::id()).contains(&child.id()));
         child.kill().unwrap();
         child.wait().unwrap();

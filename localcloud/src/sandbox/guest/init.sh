@@ -61,9 +61,10 @@ idle() {
     done
 }
 
-# In the background, because a shell sees signals while it waits, not while a command runs.
+# In the background, because a shell sees signals while it waits, not while a command runs; it
+# would have the command ignore these two for that.
 run() {
-    "$@" </dev/null &
+    env --default-signal=INT,QUIT "$@" </dev/null &
     wait $!
 }
 
