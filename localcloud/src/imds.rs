@@ -69,7 +69,9 @@ impl MetadataService for Imds {
             .map(|facts| facts.private_ip)
             .ok_or_else(|| DriverError(format!("there is no instance {instance_id}")))?;
         let listener = bind(address).await.map_err(|error| {
-            DriverError(format!("can't serve the metadata of {instance_id}: {error}"))
+            DriverError(format!(
+                "can't serve the metadata of {instance_id}: {error}"
+            ))
         })?;
         let address = listener
             .local_addr()

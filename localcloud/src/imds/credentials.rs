@@ -6,8 +6,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use crate::error::ApiResult;
-use crate::state::iam::{AccessKey, find_profile_by_arn, issue_role_credentials};
 use crate::state::Store;
+use crate::state::iam::{AccessKey, find_profile_by_arn, issue_role_credentials};
 
 /// New ones are handed out at least this long before the old ones expire: AWS promises five minutes
 /// ("Retrieve security credentials from instance metadata"); the rest is for a slow client.
@@ -17,7 +17,9 @@ const RENEWED_BEFORE: SignedDuration = SignedDuration::from_mins(15);
 pub(super) fn role_of(store: &Store, profile_arn: &str) -> ApiResult<Option<String>> {
     store.transaction(|db| {
         let profile = find_profile_by_arn(db, profile_arn)?;
-        Ok(profile.and_then(|profile| profile.role).map(|role| role.name))
+        Ok(profile
+            .and_then(|profile| profile.role)
+            .map(|role| role.name))
     })
 }
 
@@ -42,7 +44,11 @@ impl Credentials {
     ) -> Value {
         let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let fresh = told.as_ref().is_some_and(|told| {
-            told.role == role && told.key.expires.is_some_and(|end| end - RENEWED_BEFORE > now)
+            told.role == role
+                && told
+                    .key
+                    .expires
+                    .is_some_and(|end| end - RENEWED_BEFORE > now)
         });
         if !fresh {
             match issue_role_credentials(store, role, instance_id, now) {

@@ -51,7 +51,10 @@ pub(super) fn pages(
     }
     let interface = format!("meta-data/network/interfaces/macs/{}", facts.mac);
     page(&format!("{interface}/device-number"), "0".to_owned());
-    page(&format!("{interface}/local-hostname"), facts.hostname.clone());
+    page(
+        &format!("{interface}/local-hostname"),
+        facts.hostname.clone(),
+    );
     page(&format!("{interface}/local-ipv4s"), ip.clone());
     page(&format!("{interface}/mac"), facts.mac.clone());
     page(&format!("{interface}/owner-id"), ACCOUNT.to_owned());

@@ -30,13 +30,15 @@ struct Instance {
 
 /// The service of one instance.
 pub(super) fn router(store: Store, clock: Arc<dyn Clock>, instance_id: &str) -> Router {
-    Router::new().fallback(answer).with_state(Arc::new(Instance {
-        id: instance_id.to_owned(),
-        store,
-        clock,
-        tokens: Tokens::default(),
-        credentials: Credentials::default(),
-    }))
+    Router::new()
+        .fallback(answer)
+        .with_state(Arc::new(Instance {
+            id: instance_id.to_owned(),
+            store,
+            clock,
+            tokens: Tokens::default(),
+            credentials: Credentials::default(),
+        }))
 }
 
 async fn answer(State(instance): State<Arc<Instance>>, request: Request) -> Response {
@@ -104,9 +106,7 @@ impl Instance {
                     .unwrap_or_default()
                     .into_bytes(),
                 ),
-                None if path == "user-data" => {
-                    content(page.clone(), "application/octet-stream")
-                }
+                None if path == "user-data" => content(page.clone(), "application/octet-stream"),
                 None => text(page.clone()),
             });
         }
@@ -146,9 +146,10 @@ fn text(body: Vec<u8>) -> Response {
 
 fn content(body: Vec<u8>, kind: &'static str) -> Response {
     let mut response = Response::new(Body::from(body));
-    response
-        .headers_mut()
-        .insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static(kind));
+    response.headers_mut().insert(
+        http::header::CONTENT_TYPE,
+        http::HeaderValue::from_static(kind),
+    );
     response
 }
 

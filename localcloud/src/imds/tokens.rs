@@ -41,7 +41,10 @@ impl Tokens {
         {
             tokens.remove(&oldest);
         }
-        tokens.insert(token.clone(), now + SignedDuration::from_secs(seconds.into()));
+        tokens.insert(
+            token.clone(),
+            now + SignedDuration::from_secs(seconds.into()),
+        );
         token
     }
 

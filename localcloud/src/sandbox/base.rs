@@ -17,9 +17,10 @@ use crate::driver::{DriverError, DriverResult};
 
 const SUITE: &str = "trixie";
 
-/// What the cloud image has and our guests use, beyond what apt itself needs: HTTPS, a metadata client, the
+/// What the cloud image has and our guests use, beyond what apt itself needs: HTTPS, a metadata client, accounts, the
 /// power commands, and `ip`.
-const PACKAGES: &str = "ca-certificates,curl,iproute2,systemd-sysv,util-linux";
+const PACKAGES: &str =
+    "adduser,ca-certificates,curl,iproute2,passwd,procps,sudo,systemd-sysv,util-linux";
 
 /// Raised when [`FINISH`] or the way of packing changes, so that older caches are not used.
 const VERSION: u32 = 1;
