@@ -56,8 +56,9 @@ enum Effect {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(untagged)]
 enum ConditionValues {
-    One(serde_json::Value),
+    // First, since any JSON value at all is a `One`.
     Many(Vec<serde_json::Value>),
+    One(serde_json::Value),
 }
 
 #[derive(Debug, Clone, Deserialize)]
