@@ -10,6 +10,7 @@ use s3s::auth::{S3Auth, SecretKey};
 use s3s::path::S3Path;
 use s3s::{S3Error, S3Result, s3_error};
 
+use super::policy;
 use super::wire::{self, internal, named};
 use crate::account::{ACCOUNT, REGION};
 use crate::caller::Caller;
@@ -141,7 +142,8 @@ impl Gate {
         let store = self.store.clone();
         let (caller, action, resource) = (caller.clone(), action.to_owned(), resource.to_owned());
         tokio::task::spawn_blocking(move || {
-            let asked = authorize(&store, &caller, &action, &resource, &conditions);
+            let asked = authorize(&store, &caller, &action, &resource, &conditions)
+                .and_then(|()| policy::deny(&store, &caller, &action, &resource, &conditions));
             match asked {
                 // A fault of the local cloud is not a refusal.
                 Err(error) if error.status >= 500 => Err(wire::error(error)),
