@@ -288,7 +288,8 @@ fn judge(name: &str, result: Result<Exit, RunError>) -> Result<(), FfmpegError> 
     // 300 characters hold any line that ffmpeg prints of itself.
     let last = |exit: &Exit| match exit.last_line.as_str() {
         "" => format!("{name} failed without saying why"),
-        line => printable_short(line, 300),
+        // Our own name for the file means nothing to whoever reads this.
+        line => printable_short(line.strip_prefix("file:input: ").unwrap_or(line), 300),
     };
     match result {
         Ok(exit) if exit.code == Some(0) => Ok(()),

@@ -93,7 +93,7 @@ async fn run(args: &Args) -> Result<Ended, Failure> {
         let text = std::fs::read_to_string(file)
             .map_err(|e| format!("can't read {}: {e}", file.display()))?;
         (
-            UserData::parse(&text)?,
+            parse_user_data(&text)?,
             Machine {
                 host: instance::hostname(),
                 instance_id: None,
@@ -102,7 +102,7 @@ async fn run(args: &Args) -> Result<Ended, Failure> {
     } else {
         let instance = Instance::new();
         (
-            UserData::parse(&instance.user_data().await?)?,
+            parse_user_data(&instance.user_data().await?)?,
             instance.machine().await?,
         )
     };

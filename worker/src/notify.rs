@@ -69,3 +69,38 @@ pub fn body(data: &UserData, machine: &Machine, happened: &str, now: Timestamp) 
     message.set("Date", &dates::write(now));
     message.to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mails_are_plain_and_short() {
+        let data = UserData {
+            service: "ConvertVideo".to_owned(),
+            stack: "dé\u{202e}mo".to_owned(),
+            region: String::new(),
+            account: String::new(),
+            input_queue: String::new(),
+            output_queue: String::new(),
+            input_bucket: String::new(),
+            output_bucket: String::new(),
+            idle_seconds: 1,
+            expires: Timestamp::UNIX_EPOCH,
+            notify_topic: None,
+            batch: Some("b1".to_owned()),
+        };
+        assert_eq!(
+            subject(&data, "Starting"),
+            "Service: ConvertVideo Starting (d??mo)"
+        );
+        assert_eq!(subject(&data, &"x".repeat(200)).len(), MOST_SUBJECT_CHARS);
+        let machine = Machine {
+            host: "h1".to_owned(),
+            instance_id: None,
+        };
+        let text = body(&data, &machine, "Starting", Timestamp::UNIX_EPOCH);
+        assert!(text.contains("Event: Starting\n"), "{text}");
+        assert!(text.ends_with("Host: h1\nInstance-ID: -\nDate: Thu, 01 Jan 1970 00:00:00 GMT\n"));
+    }
+}

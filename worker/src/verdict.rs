@@ -176,6 +176,12 @@ pub(crate) mod tests {
         assert_eq!(key("x"), "verdicts/x.json");
     }
 
+    /// Who writes a client by that page compares with its example.
+    #[test]
+    fn the_documentation_shows_the_identity_that_is_in_use() {
+        assert!(include_str!("../../docs/messages.md").contains(&example().job));
+    }
+
     #[test]
     fn fields_of_later_versions_are_ignored() {
         let text = example()
