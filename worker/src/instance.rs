@@ -11,8 +11,14 @@ use crate::aws::{chain, http_client};
 /// The metadata service answers from the same host; a machine that has none should learn so soon.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Tries for each question: right after boot the service may not answer yet.
-const ATTEMPTS: u32 = 5;
+/// Tries for each question, by the SDK and around it: right after boot the network may not be up.
+const ATTEMPTS: u32 = 3;
+
+/// How often a question is asked anew when there is no answer at all …
+const QUESTIONS: u32 = 10;
+
+/// … and the pause between: half a minute in all, after which the machine has no network.
+const PAUSE: Duration = Duration::from_secs(3);
 
 /// Why the instance can't be asked.
 #[derive(Debug, thiserror::Error)]
@@ -84,12 +90,26 @@ impl Instance {
 
     /// One value; `None` if there is no such one.
     async fn get(&self, path: &str) -> Result<Option<String>, InstanceError> {
-        match self.client.get(path).await {
-            Ok(value) => Ok(Some(value.as_ref().to_owned()).filter(|v| !v.trim().is_empty())),
-            Err(ImdsError::ErrorResponse(answer)) if answer.response().status().as_u16() == 404 => {
-                Ok(None)
+        let mut asked = 1;
+        loop {
+            match self.client.get(path).await {
+                Ok(value) => {
+                    return Ok(Some(value.as_ref().to_owned()).filter(|v| !v.trim().is_empty()));
+                }
+                Err(ImdsError::ErrorResponse(answer))
+                    if answer.response().status().as_u16() == 404 =>
+                {
+                    return Ok(None);
+                }
+                Err(error) if asked >= QUESTIONS => {
+                    return Err(InstanceError::Metadata(chain(&error)));
+                }
+                Err(error) => {
+                    tracing::warn!("no answer to {path} yet: {}", chain(&error));
+                    asked += 1;
+                    tokio::time::sleep(PAUSE).await;
+                }
             }
-            Err(error) => Err(InstanceError::Metadata(chain(&error))),
         }
     }
 }
