@@ -1,6 +1,15 @@
+use aws_sdk_s3::primitives::{ByteStream, SdkBody};
 use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumMode, ChecksumType};
+use aws_sigv4::http_request::{
+    PayloadChecksumKind, PercentEncodingMode, SignableBody, SignableRequest, SigningSettings, sign,
+};
+use aws_sigv4::sign::v4;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use bytes::Bytes;
+use http_body_util::StreamBody;
+use hyper::body::Frame;
+use s3s::crypto::Checksum as _;
 
 use super::rig::{Rig, code, noise, status};
 
@@ -135,4 +144,113 @@ async fn checksums_that_are_not_kept_are_refused_by_name() {
         .unwrap_err();
     assert_eq!(code(&error), "NotImplemented");
     assert!(format!("{error:?}").contains("x-amz-checksum-xxhash64"));
+}
+
+/// A body of which the SDK can't know the checksum before it has sent it.
+#[tokio::test]
+async fn a_streamed_body_carries_its_checksum_in_a_trailer() {
+    let rig = Rig::new().await;
+    let b = rig.bucket("films").await;
+    let body = noise(11, 700_000);
+    let pieces: Vec<_> = body
+        .chunks(50_000)
+        .map(|piece| Ok::<_, std::io::Error>(Frame::data(Bytes::copy_from_slice(piece))))
+        .collect();
+    let stream = StreamBody::new(futures::stream::iter(pieces));
+    let put = rig
+        .client
+        .put_object()
+        .bucket(&b)
+        .key("k")
+        .checksum_algorithm(ChecksumAlgorithm::Sha256)
+        .content_length(700_000)
+        .body(ByteStream::new(SdkBody::from_body_1_x(stream)))
+        .customize()
+        .disable_payload_signing()
+        .send()
+        .await
+        .unwrap();
+    let sum = BASE64_STANDARD.encode(s3s::crypto::Sha256::checksum(&body));
+    assert_eq!(put.checksum_sha256(), Some(sum.as_str()));
+    let got = rig
+        .client
+        .get_object()
+        .bucket(&b)
+        .key("k")
+        .send()
+        .await
+        .unwrap();
+    // The coding of the transfer is not the object's.
+    assert_eq!(got.content_encoding(), None);
+    assert!(got.body.collect().await.unwrap().to_vec() == body);
+}
+
+/// A chunked upload, signed by hand so that its trailer may be wrong.
+async fn chunked(rig: &Rig, trailer: &str) -> (u16, String) {
+    let key = localcloud::state::iam::root_key(&rig.store)
+        .unwrap()
+        .unwrap();
+    let identity = aws_credential_types::Credentials::new(
+        key.access_key_id,
+        key.secret_access_key,
+        None,
+        None,
+        "test",
+    )
+    .into();
+    let mut settings = SigningSettings::default();
+    settings.percent_encoding_mode = PercentEncodingMode::Single;
+    settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
+    let parameters = v4::SigningParams::builder()
+        .identity(&identity)
+        .region("us-local-1")
+        .name("s3")
+        .time(std::time::SystemTime::now())
+        .settings(settings)
+        .build()
+        .unwrap()
+        .into();
+    let fixed = [
+        ("host", rig.address.to_string()),
+        ("x-amz-trailer", "x-amz-checksum-crc32".to_owned()),
+        ("x-amz-decoded-content-length", "9".to_owned()),
+        ("content-encoding", "aws-chunked".to_owned()),
+    ];
+    let uri = format!("http://{}/films/k", rig.address);
+    let signable = SignableRequest::new(
+        "PUT",
+        &uri,
+        fixed.iter().map(|(name, value)| (*name, value.as_str())),
+        SignableBody::StreamingUnsignedPayloadTrailer,
+    )
+    .unwrap();
+    let (instructions, _) = sign(signable, &parameters).unwrap().into_parts();
+    let signed: Vec<(&str, &str)> = fixed[1..]
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .chain(instructions.headers())
+        .collect();
+    let body = format!("9\r\n123456789\r\n0\r\n{trailer}\r\n\r\n");
+    let (status, _, answer) = rig.raw("PUT", "/films/k", &signed, body.as_bytes()).await;
+    (status, String::from_utf8(answer).unwrap())
+}
+
+#[tokio::test]
+async fn a_wrong_or_missing_trailer_is_refused() {
+    let rig = Rig::new().await;
+    rig.bucket("films").await;
+    let (status, answer) = chunked(&rig, "x-amz-checksum-crc32:AAAAAA==").await;
+    assert_eq!(status, 400);
+    assert!(answer.contains("<Code>BadDigest</Code>"), "{answer}");
+    let (status, answer) = chunked(&rig, "x-amz-checksum-sha1:AAAAAA==").await;
+    assert_eq!(status, 400);
+    assert!(
+        answer.contains("<Code>MalformedTrailerError</Code>"),
+        "{answer}"
+    );
+    assert_eq!(rig.get("films", "k").await, Err("NoSuchKey".to_owned()));
+    assert!(rig.files().is_empty());
+    let (status, answer) = chunked(&rig, "x-amz-checksum-crc32:y/Q5Jg==").await;
+    assert_eq!(status, 200, "{answer}");
+    assert_eq!(rig.get("films", "k").await.unwrap(), b"123456789");
 }
