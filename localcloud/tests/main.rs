@@ -1,3 +1,4 @@
 //! All contract tests of the local cloud, in one binary.
 
+mod ec2;
 mod s3;

@@ -110,12 +110,14 @@ pub(super) fn snapshot(tx: &Transaction<'_>, id: &str) -> ApiResult<Snapshot> {
 /// `InvalidVolumeID.Malformed`, `InvalidVolume.NotFound`.
 pub(super) fn volume(tx: &Transaction<'_>, id: &str) -> ApiResult<Volume> {
     check("vol", "InvalidVolumeID", id)?;
-    get::<Volume>(tx, id)?.ok_or_else(|| {
-        ApiError::new(
-            "InvalidVolume.NotFound",
-            format!("The volume '{id}' does not exist."),
-        )
-    })
+    get::<Volume>(tx, id)?
+        .filter(|volume| !volume.deleted)
+        .ok_or_else(|| {
+            ApiError::new(
+                "InvalidVolume.NotFound",
+                format!("The volume '{id}' does not exist."),
+            )
+        })
 }
 
 /// A row that another row names.

@@ -10,6 +10,7 @@ use super::{Ec2, ids, launch, snapshots};
 use crate::account::{ACCOUNT, REGION};
 use crate::error::{ApiError, ApiResult};
 use crate::query_protocol::{Params, XmlBody};
+use crate::state::ec2::tokens::{self, Token};
 use crate::state::ec2::{
     Image, Instance, InstanceState, Snapshot, SnapshotState, Volume, list, new_id, put, tags,
 };
@@ -202,6 +203,7 @@ impl Ec2 {
         let description = params.optional("Description");
         let with_tags = params.boolean("CopyImageTags")?.unwrap_or(false);
         let encrypted = params.boolean("Encrypted")?;
+        let client_token = params.optional("ClientToken");
         let specifications = TagSpecifications::read(params, &["image", "snapshot"])?;
         params.finish()?;
         if region != REGION {
@@ -213,7 +215,27 @@ impl Ec2 {
             ));
         }
         let now = self.clock.now();
+        let asked = (
+            &source,
+            &name,
+            &description,
+            with_tags,
+            encrypted,
+            &specifications,
+        );
+        let fingerprint = serde_json::to_string(&asked).map_err(ApiError::internal)?;
+        let token = client_token.as_deref().map(|token| Token {
+            action: "CopyImage",
+            token,
+            fingerprint: &fingerprint,
+        });
         let id = self.store.transaction(|tx| {
+            if let Some(token) = token
+                && let Some(made) = tokens::recall(tx, token, now)?
+            {
+                dry_run.end()?;
+                return Ok(made);
+            }
             check_name(tx, &name)?;
             let source = ids::image(tx, &source)?;
             let below: Snapshot = ids::known(tx, &source.snapshot_id)?;
@@ -235,9 +257,9 @@ impl Ec2 {
             };
             let image = Image {
                 id: image_id,
-                name,
+                name: name.clone(),
                 owner: ACCOUNT.to_owned(),
-                description: description.or_else(|| source.description.clone()),
+                description: description.clone().or_else(|| source.description.clone()),
                 snapshot_id: snapshot.id.clone(),
                 encrypted: snapshot.encrypted,
                 public: false,
@@ -254,6 +276,9 @@ impl Ec2 {
             }
             specifications.apply(tx, "image", &image.id)?;
             specifications.apply(tx, "snapshot", &snapshot.id)?;
+            if let Some(token) = token {
+                tokens::remember(tx, token, &image.id, now)?;
+            }
             dry_run.end()?;
             Ok(image.id)
         })?;

@@ -9,10 +9,9 @@ use super::{Ec2, ids, network};
 use crate::error::{ApiError, ApiResult};
 use crate::query_protocol::{Params, XmlBody};
 use crate::state::ec2::instance::MetadataOptions;
+use crate::state::ec2::tokens::{self, Token};
 use crate::state::ec2::volume::Attachment;
-use crate::state::ec2::{
-    Image, Instance, InstanceState, Snapshot, Volume, get, list, new_id, put, tokens,
-};
+use crate::state::ec2::{Image, Instance, InstanceState, Snapshot, Volume, get, list, new_id, put};
 use jiff::Timestamp;
 
 impl Ec2 {
@@ -21,8 +20,13 @@ impl Ec2 {
         let now = self.clock.now();
         let (reservation, shown, new) = self.store.transaction(|tx| {
             let fingerprint = request.fingerprint()?;
-            let earlier = match &request.client_token {
-                Some(token) => tokens::recall(tx, token, &fingerprint, now)?,
+            let token = request.client_token.as_deref().map(|token| Token {
+                action: "RunInstances",
+                token,
+                fingerprint: &fingerprint,
+            });
+            let earlier = match token {
+                Some(token) => tokens::recall(tx, token, now)?,
                 None => None,
             };
             let new = earlier.is_none();
@@ -33,8 +37,8 @@ impl Ec2 {
             } else {
                 let reservation = new_id("r");
                 let instances = launch(tx, &request, &reservation, now)?;
-                if let Some(token) = &request.client_token {
-                    tokens::remember(tx, token, &fingerprint, &reservation, now)?;
+                if let Some(token) = token {
+                    tokens::remember(tx, token, &reservation, now)?;
                 }
                 (reservation, instances)
             };
@@ -142,6 +146,7 @@ fn launch(
                     .unwrap_or(image.delete_on_termination),
             }),
             last_snapshot: None,
+            deleted: false,
         };
         let instance = Instance {
             id: instance_id,

@@ -1,9 +1,10 @@
 //! What takes time: booting, powering off, freezing, deleting layers.
 //!
 //! An API call only writes the state that an instance shall go to (pending, stopping, shutting-down) and
-//! lets [`Lifecycle::settle`] bring it there. Settling holds the instance's lock, reads the state, takes one
-//! step, and reads it again: so calls that come while it boots are obeyed afterwards, in no order
-//! that could leave a guest behind.
+//! lets [`Lifecycle::settle`] bring it there. Settling holds the lock of the instance's volume, reads the
+//! state, takes one step, and reads it again: so calls that come while it boots are obeyed afterwards,
+//! in no order that could leave a guest behind. What is begun is written down first, so that the next
+//! start of the server finishes it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -42,7 +43,9 @@ pub(super) struct Lifecycle {
     pub(super) driver: Arc<dyn Driver>,
     metadata: Arc<dyn MetadataService>,
     endpoint: String,
+    /// By volume id.
     locks: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
+    sweeping: tokio::sync::Mutex<()>,
     base: OnceCell<()>,
     /// What happened before an instance's guest could print: the making of the base root.
     preludes: Mutex<HashMap<String, String>>,
@@ -57,6 +60,7 @@ impl Lifecycle {
             metadata: options.metadata,
             endpoint: options.endpoint,
             locks: Mutex::default(),
+            sweeping: tokio::sync::Mutex::default(),
             base: OnceCell::new(),
             preludes: Mutex::default(),
         }
@@ -70,12 +74,10 @@ impl Lifecycle {
         for id in left {
             self.settle(&id);
         }
-        let pending: Vec<Snapshot> = self.store.transaction(list)?;
-        for snapshot in pending {
-            if snapshot.state == SnapshotState::Pending && !snapshot.deleted {
-                self.freeze(&snapshot.id);
-            }
+        for snapshot in self.store.transaction(layers::pending)? {
+            self.freeze(&snapshot.id);
         }
+        self.sweep();
         let follower = Arc::clone(self);
         tokio::spawn(async move {
             while let Some(event) = events.recv().await {
@@ -149,46 +151,54 @@ impl Lifecycle {
     }
 
     async fn settle_now(&self, id: &str) {
-        let lock = self.lock(id);
-        let _held = lock.lock().await;
-        loop {
-            let instance = match self.store.transaction(|tx| get::<Instance>(tx, id)) {
-                Ok(Some(instance)) if in_transition(instance.state) => instance,
-                Ok(_) => return,
-                Err(error) => {
-                    tracing::error!(instance = id, %error, "state not readable");
-                    return;
-                }
-            };
-            let step = match instance.state {
-                InstanceState::Pending => self.bring_up(&instance).await,
-                _ => self.bring_down(&instance).await,
-            };
-            if let Err(error) = step {
-                tracing::error!(instance = id, %error, "left in transition; tried again later");
+        let volume = match self.store.transaction(|tx| known::<Instance>(tx, id)) {
+            Ok(instance) => instance.volume_id,
+            Err(error) => {
+                tracing::error!(instance = id, %error, "state not readable");
                 return;
+            }
+        };
+        let lock = self.lock(&volume);
+        let held = lock.lock().await;
+        if let Err(error) = self.settle_held(id).await {
+            tracing::error!(instance = id, %error, "left in transition; tried again later");
+        }
+        drop(held);
+        self.sweep_layers().await;
+    }
+
+    async fn settle_held(&self, id: &str) -> ApiResult<()> {
+        loop {
+            let instance: Instance = self.store.transaction(|tx| known(tx, id))?;
+            match instance.state {
+                InstanceState::Pending => self.bring_up(&instance).await?,
+                state if in_transition(state) => self.bring_down(&instance).await?,
+                _ => return Ok(()),
             }
         }
     }
 
     async fn bring_up(&self, instance: &Instance) -> ApiResult<()> {
+        // Snapshots show the volume as it was when they were asked for: before this boot.
+        for snapshot in self.store.transaction(layers::pending)? {
+            if snapshot.volume_id == instance.volume_id {
+                self.freeze_held(&snapshot.id).await?;
+            }
+        }
+        let first = instance.boots == 0;
         let booted = self.boot(instance).await;
         let now = self.clock.now();
         self.store.transaction(|tx| {
             let mut instance: Instance = known(tx, &instance.id)?;
             match booted {
                 // Unless it was told to stop, or went off by itself, in the meantime.
-                Ok(()) => {
-                    instance.boots += 1;
-                    if instance.state == InstanceState::Pending {
-                        instance.booted();
-                    }
-                }
+                Ok(()) if instance.state == InstanceState::Pending => instance.booted(),
+                Ok(()) => {}
                 // A launch that fails terminates; a start that fails leaves it stopped, as on EC2.
                 Err(error) => {
                     tracing::warn!(instance = instance.id, %error, "did not boot");
                     let cause = Cause::BootFailed(error.to_string());
-                    if instance.boots == 0 {
+                    if first {
                         instance.terminate(&cause, now);
                     } else {
                         instance.stop(&cause, now);
@@ -220,6 +230,14 @@ impl Lifecycle {
             ),
             None => None,
         };
+        // Counted before it begins: whatever happens, a first boot is never done twice.
+        self.store
+            .transaction(|tx| {
+                let mut instance: Instance = known(tx, &instance.id)?;
+                instance.boots += 1;
+                put(tx, &instance)
+            })
+            .map_err(in_driver)?;
         self.driver
             .boot(BootSpec {
                 instance_id: instance.id.clone(),
@@ -262,29 +280,21 @@ impl Lifecycle {
         self.power_off(&instance.id).await?;
         self.metadata.close(&instance.id).await;
         let now = self.clock.now();
-        let gone = self.store.transaction(|tx| {
+        self.store.transaction(|tx| {
             let mut instance: Instance = known(tx, &instance.id)?;
-            let ends = instance.state == InstanceState::ShuttingDown;
-            let mut gone = None;
-            if ends && let Some(mut volume) = get::<Volume>(tx, &instance.volume_id)? {
-                let attachment = volume.attachment.take();
-                if attachment.is_some_and(|attachment| attachment.delete_on_termination) {
-                    remove::<Volume>(tx, &volume.id)?;
+            if instance.state == InstanceState::ShuttingDown
+                && let Some(mut volume) = get::<Volume>(tx, &instance.volume_id)?
+                && let Some(attachment) = volume.attachment.take()
+            {
+                if attachment.delete_on_termination {
+                    volume.deleted = true;
                     tags::forget(tx, &volume.id)?;
-                    gone = Some(volume.id);
-                } else {
-                    put(tx, &volume)?;
                 }
+                put(tx, &volume)?;
             }
             instance.settled(now);
-            put(tx, &instance)?;
-            Ok(gone)
-        })?;
-        if let Some(volume) = gone {
-            self.delete_volume_layer(&volume).await;
-            self.sweep_layers().await;
-        }
-        Ok(())
+            put(tx, &instance)
+        })
     }
 
     async fn power_off(&self, id: &str) -> ApiResult<()> {
@@ -302,22 +312,6 @@ impl Lifecycle {
         }
     }
 
-    async fn delete_volume_layer(&self, volume: &str) {
-        if let Err(error) = self.driver.delete_volume(volume).await {
-            tracing::error!(volume, %error, "the volume's layer stays on the disk");
-        }
-    }
-
-    /// Deletes a volume that nothing is attached to, whose row is gone already.
-    pub(super) fn delete_volume(self: &Arc<Self>, volume_id: &str) {
-        let lifecycle = Arc::clone(self);
-        let volume = volume_id.to_owned();
-        tokio::spawn(async move {
-            lifecycle.delete_volume_layer(&volume).await;
-            lifecycle.sweep_layers().await;
-        });
-    }
-
     /// Freezes the volume of a pending snapshot, in the background.
     pub(super) fn freeze(self: &Arc<Self>, snapshot_id: &str) {
         let lifecycle = Arc::clone(self);
@@ -331,17 +325,19 @@ impl Lifecycle {
     }
 
     async fn freeze_now(&self, id: &str) -> ApiResult<()> {
-        let (snapshot, holder) = self.store.transaction(|tx| {
-            let snapshot: Snapshot = known(tx, id)?;
-            let volume: Option<Volume> = get(tx, &snapshot.volume_id)?;
-            let holder = volume
-                .and_then(|volume| volume.attachment)
-                .map_or_else(|| snapshot.volume_id.clone(), |held| held.instance_id);
-            Ok((snapshot, holder))
-        })?;
+        let snapshot: Snapshot = self.store.transaction(|tx| known(tx, id))?;
+        let lock = self.lock(&snapshot.volume_id);
         // Its instance can't boot while this is held.
-        let lock = self.lock(&holder);
-        let held = lock.lock().await;
+        let _held = lock.lock().await;
+        self.freeze_held(id).await
+    }
+
+    /// Makes the snapshot, unless that has been done while the lock was waited for.
+    async fn freeze_held(&self, id: &str) -> ApiResult<()> {
+        let snapshot = self.store.transaction(|tx| get::<Snapshot>(tx, id))?;
+        let Some(snapshot) = snapshot.filter(|found| found.state == SnapshotState::Pending) else {
+            return Ok(());
+        };
         let frozen = self.driver.freeze(&snapshot.volume_id, id).await;
         let now = self.clock.now();
         self.store.transaction(|tx| {
@@ -351,10 +347,9 @@ impl Lifecycle {
                     snapshot.state = SnapshotState::Completed;
                     snapshot.completed = Some(now);
                     snapshot.bytes = Some(bytes);
-                    if let Some(mut volume) = get::<Volume>(tx, &snapshot.volume_id)? {
-                        volume.layers.clone_from(&snapshot.layers);
-                        put(tx, &volume)?;
-                    }
+                    let mut volume: Volume = known(tx, &snapshot.volume_id)?;
+                    volume.layers.clone_from(&snapshot.layers);
+                    put(tx, &volume)?;
                     None
                 }
                 Err(error) => {
@@ -373,29 +368,37 @@ impl Lifecycle {
                 }
             }
             Ok(())
-        })?;
-        drop(held);
-        Ok(())
+        })
     }
 
-    /// Deletes layers of deleted snapshots that nothing stands on any more.
-    pub(super) async fn sweep_layers(&self) {
-        let unused = match self.store.transaction(layers::unused) {
-            Ok(unused) => unused,
-            Err(error) => {
-                tracing::error!(%error, "layers not swept");
-                return;
+    /// Deletes layers of deleted volumes, and of deleted snapshots that nothing stands on any more.
+    async fn sweep_layers(&self) {
+        // One sweep at a time: two would delete the same layer twice.
+        let _held = self.sweeping.lock().await;
+        if let Err(error) = self.sweep_held().await {
+            tracing::error!(%error, "layers not swept; tried again later");
+        }
+    }
+
+    async fn sweep_held(&self) -> ApiResult<()> {
+        for volume in self.store.transaction(layers::unused_volumes)? {
+            match self.driver.delete_volume(&volume).await {
+                Ok(()) => self
+                    .store
+                    .transaction(|tx| layers::forget_volume(tx, &volume))?,
+                Err(error) => tracing::error!(volume, %error, "its layer stays on the disk"),
             }
-        };
-        for snapshot in unused {
-            if let Err(error) = self.driver.delete_snapshot(&snapshot).await {
-                tracing::error!(snapshot, %error, "the layer stays on the disk");
-                continue;
-            }
-            if let Err(error) = self.store.transaction(|tx| layers::forget(tx, &snapshot)) {
-                tracing::error!(snapshot, %error, "layer deleted but not forgotten");
+            held(&self.locks).remove(&volume);
+        }
+        for snapshot in self.store.transaction(layers::unused_snapshots)? {
+            match self.driver.delete_snapshot(&snapshot).await {
+                Ok(()) => self
+                    .store
+                    .transaction(|tx| layers::forget_snapshot(tx, &snapshot))?,
+                Err(error) => tracing::error!(snapshot, %error, "its layer stays on the disk"),
             }
         }
+        Ok(())
     }
 
     /// The same in the background.
@@ -452,7 +455,6 @@ impl Lifecycle {
                     remove::<Instance>(tx, &instance.id)?;
                     tags::forget(tx, &instance.id)?;
                     held(&self.preludes).remove(&instance.id);
-                    held(&self.locks).remove(&instance.id);
                 } else if in_transition(instance.state) {
                     stuck.push(instance.id);
                 }

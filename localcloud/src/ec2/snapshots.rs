@@ -171,9 +171,7 @@ pub(super) fn begin(
         ));
     }
     let earlier = list::<Snapshot>(tx)?.into_iter().find(|snapshot| {
-        snapshot.volume_id == volume.id
-            && snapshot.state == SnapshotState::Pending
-            && !snapshot.deleted
+        snapshot.volume_id == volume.id && snapshot.state == SnapshotState::Pending
     });
     if let Some(earlier) = earlier {
         return Err(ApiError::new(

@@ -7,7 +7,7 @@ use super::tagging::Tags;
 use super::{Ec2, ids, iso, tag_set};
 use crate::error::{ApiError, ApiResult};
 use crate::query_protocol::{Params, XmlBody};
-use crate::state::ec2::{Volume, list, remove, tags};
+use crate::state::ec2::{Volume, list, put, tags};
 
 impl Ec2 {
     pub(super) fn describe_volumes(&self, params: &Params, dry_run: DryRun) -> ApiResult<XmlBody> {
@@ -35,7 +35,10 @@ impl Ec2 {
         dry_run.end()?;
         let found = self.store.transaction(|tx| {
             let volumes: Vec<Volume> = if wanted.is_empty() {
-                list(tx)?
+                list::<Volume>(tx)?
+                    .into_iter()
+                    .filter(|volume| !volume.deleted)
+                    .collect()
             } else {
                 wanted
                     .iter()
@@ -62,7 +65,7 @@ impl Ec2 {
         let id = params.required("VolumeId")?;
         params.finish()?;
         self.store.transaction(|tx| {
-            let volume = ids::volume(tx, &id)?;
+            let mut volume = ids::volume(tx, &id)?;
             if let Some(attachment) = volume.attachment {
                 return Err(ApiError::new(
                     "VolumeInUse",
@@ -72,11 +75,12 @@ impl Ec2 {
                     ),
                 ));
             }
-            remove::<Volume>(tx, &id)?;
+            volume.deleted = true;
+            put(tx, &volume)?;
             tags::forget(tx, &id)?;
             dry_run.end()
         })?;
-        self.lifecycle.delete_volume(&id);
+        self.lifecycle.sweep();
         Ok(XmlBody::return_true())
     }
 }

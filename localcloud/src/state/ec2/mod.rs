@@ -37,8 +37,8 @@ CREATE TABLE IF NOT EXISTS ec2_tags (
     resource TEXT NOT NULL, kind TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL,
     PRIMARY KEY (resource, key));
 CREATE TABLE IF NOT EXISTS ec2_client_tokens (
-    token TEXT PRIMARY KEY, fingerprint TEXT NOT NULL, reservation TEXT NOT NULL,
-    created INTEGER NOT NULL);
+    action TEXT NOT NULL, token TEXT NOT NULL, fingerprint TEXT NOT NULL, made TEXT NOT NULL,
+    created INTEGER NOT NULL, PRIMARY KEY (action, token));
 ";
 
 /// A resource kept as JSON in the table of its kind.

@@ -1,4 +1,4 @@
-//! Client tokens of RunInstances: the same token and parameters give the same reservation.
+//! Client tokens: the same action, token and parameters give the same reservation or image again.
 
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::{OptionalExtension, Transaction, params};
@@ -9,30 +9,35 @@ use crate::error::{ApiError, ApiResult};
 /// of EC2 is about 24 h after the launch, terminated or not.
 const REMEMBERED: SignedDuration = SignedDuration::from_hours(24);
 
-/// The reservation that `token` made, if it is remembered.
+/// A call that may be a repetition.
+#[derive(Debug, Clone, Copy)]
+pub struct Token<'a> {
+    /// Tokens of different actions don't meet.
+    pub action: &'a str,
+    pub token: &'a str,
+    /// A digest over the call's other parameters.
+    pub fingerprint: &'a str,
+}
+
+/// The id of what the token made (a reservation, an image), if it is remembered.
 ///
 /// # Errors
 /// `IdempotentParameterMismatch` if it was made with other parameters.
-pub fn recall(
-    tx: &Transaction<'_>,
-    token: &str,
-    fingerprint: &str,
-    now: Timestamp,
-) -> ApiResult<Option<String>> {
+pub fn recall(tx: &Transaction<'_>, token: Token<'_>, now: Timestamp) -> ApiResult<Option<String>> {
     tx.execute(
         "DELETE FROM ec2_client_tokens WHERE created <= ?1",
         [(now - REMEMBERED).as_second()],
     )?;
     let found: Option<(String, String)> = tx
         .query_row(
-            "SELECT fingerprint, reservation FROM ec2_client_tokens WHERE token = ?1",
-            [token],
+            "SELECT fingerprint, made FROM ec2_client_tokens WHERE action = ?1 AND token = ?2",
+            [token.action, token.token],
             |row| Ok((row.get(0)?, row.get(1)?)),
         )
         .optional()?;
     match found {
         None => Ok(None),
-        Some((known, reservation)) if known == fingerprint => Ok(Some(reservation)),
+        Some((known, made)) if known == token.fingerprint => Ok(Some(made)),
         Some(_) => Err(ApiError::new(
             "IdempotentParameterMismatch",
             "Arguments on this idempotent request are inconsistent with arguments used in previous request(s).",
@@ -40,17 +45,23 @@ pub fn recall(
     }
 }
 
-/// Remembers what `token` made.
+/// Remembers what the token made.
 pub fn remember(
     tx: &Transaction<'_>,
-    token: &str,
-    fingerprint: &str,
-    reservation: &str,
+    token: Token<'_>,
+    made: &str,
     now: Timestamp,
 ) -> ApiResult<()> {
     tx.execute(
-        "INSERT INTO ec2_client_tokens (token, fingerprint, reservation, created) VALUES (?1, ?2, ?3, ?4)",
-        params![token, fingerprint, reservation, now.as_second()],
+        "INSERT INTO ec2_client_tokens (action, token, fingerprint, made, created)
+         VALUES (?1, ?2, ?3, ?4, ?5)",
+        params![
+            token.action,
+            token.token,
+            token.fingerprint,
+            made,
+            now.as_second()
+        ],
     )?;
     Ok(())
 }

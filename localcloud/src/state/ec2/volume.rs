@@ -27,6 +27,9 @@ pub struct Volume {
     pub attachment: Option<Attachment>,
     /// When CreateSnapshot was last asked for, for its rate limit.
     pub last_snapshot: Option<Timestamp>,
+    /// Gone as the API shows it; the row stays until the layer is off the disk, so that a crash
+    /// between the two leaves nothing there.
+    pub deleted: bool,
 }
 
 /// Where a volume is attached.
