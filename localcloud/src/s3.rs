@@ -20,6 +20,7 @@ mod access;
 mod bodies;
 mod buckets;
 mod checksums;
+mod completion;
 mod conflicts;
 mod create_bucket;
 mod delete;

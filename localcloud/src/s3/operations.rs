@@ -8,7 +8,7 @@
 use s3s::dto::*;
 use s3s::{S3, S3Request, S3Response, S3Result};
 
-use super::{LocalS3, buckets, delete, listing, multipart, read, tagging, write};
+use super::{LocalS3, buckets, completion, delete, listing, multipart, read, tagging, write};
 
 #[async_trait::async_trait]
 impl S3 for LocalS3 {
@@ -268,7 +268,7 @@ impl S3 for LocalS3 {
         &self,
         request: S3Request<CompleteMultipartUploadInput>,
     ) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
-        multipart::complete(self, request).await
+        completion::complete(self, request).await
     }
 
     async fn abort_multipart_upload(
