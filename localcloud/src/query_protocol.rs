@@ -14,4 +14,5 @@ mod params;
 mod xml;
 
 pub use params::Params;
+pub(crate) use xml::is_xml_char;
 pub use xml::{Envelope, XmlBody};

@@ -24,7 +24,7 @@ use crate::state::Store;
 use crate::state::iam::find_key;
 
 /// How far a caller's clock may be off, either way: 15 min, AWS's own rule.
-const LARGEST_SKEW: Duration = Duration::from_secs(15 * 60);
+const LARGEST_SKEW: Duration = Duration::from_mins(15);
 
 /// IAM and STS are global services; clients that know so sign for this region of the AWS partition.
 const GLOBAL_REGION: &str = "us-east-1";

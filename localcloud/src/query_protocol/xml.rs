@@ -102,7 +102,7 @@ impl XmlBody {
         })
     }
 
-    fn append(&mut self, other: XmlBody) {
+    fn append(&mut self, other: &XmlBody) {
         self.0.extend_from_slice(&other.0);
     }
 
@@ -148,10 +148,10 @@ impl Envelope {
         match self {
             Self::Ec2 => {
                 document.text("requestId", request_id);
-                document.append(body);
+                document.append(&body);
             }
             Self::AwsQuery { .. } => {
-                document.element(&format!("{action}Result"), |xml| xml.append(body));
+                document.element(&format!("{action}Result"), |xml| xml.append(&body));
                 document.element("ResponseMetadata", |xml| {
                     xml.text("RequestId", request_id);
                 });

@@ -1,0 +1,104 @@
+//! The server's own endpoints under `/_muck/`: health for all, the rest for who has the root secret.
+//!
+//! | endpoint | does |
+//! |---|---|
+//! | `GET /_muck/health` | version, region, account, driver, pid |
+//! | `GET /_muck/faults` | the fault rules and their counts |
+//! | `POST /_muck/faults` | sets the rules: a JSON list of [`crate::faults::Rule`], in place of all before |
+//! | `GET /_muck/calls?after=N` | the journal of calls after number N |
+//! | `POST /_muck/spot-interruptions` | `{"instance_id": "i-…", "seconds": 120}`: notice now, interruption then |
+
+use bytes::Bytes;
+use http::{Method, Request, Response};
+use hyper::body::Incoming;
+use jiff::SignedDuration;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use subtle::ConstantTimeEq as _;
+
+use super::{Body, Gateway, plain, read_body};
+use crate::error::{ApiError, ApiResult};
+use crate::faults::Rule;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SpotInterruption {
+    instance_id: String,
+    /// From the notice to the interruption; EC2 gives two minutes.
+    #[serde(default = "two_minutes")]
+    seconds: u32,
+}
+
+fn two_minutes() -> u32 {
+    120
+}
+
+impl Gateway {
+    pub(super) async fn control(&self, request: Request<Incoming>) -> Response<Body> {
+        let result = self.control_action(request).await;
+        let (status, value) = match result {
+            Ok(value) => (200, value),
+            Err(error) => (
+                error.status,
+                json!({"error": error.code, "message": error.message}),
+            ),
+        };
+        plain(status, "application/json", value.to_string(), "")
+    }
+
+    async fn control_action(&self, request: Request<Incoming>) -> ApiResult<Value> {
+        let (parts, body) = request.into_parts();
+        let path = parts.uri.path();
+        if (&parts.method, path) == (&Method::GET, "/_muck/health") {
+            return Ok(self.health.clone());
+        }
+        let bearer = parts
+            .headers
+            .get(http::header::AUTHORIZATION)
+            .and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "))
+            .unwrap_or_default();
+        let secret = &self.root.secret_access_key;
+        if !bool::from(bearer.as_bytes().ct_eq(secret.as_bytes())) {
+            return Err(ApiError::new(
+                "AccessDenied",
+                "Send the root secret as a bearer token: `Authorization: Bearer SECRET`.",
+            )
+            .with_status(401));
+        }
+        let body = read_body(body).await?;
+        match (&parts.method, path) {
+            (&Method::GET, "/_muck/faults") => Ok(json!(self.faults.states())),
+            (&Method::POST, "/_muck/faults") => {
+                self.faults.set(read::<Vec<Rule>>(&body)?);
+                Ok(json!(self.faults.states()))
+            }
+            (&Method::GET, "/_muck/calls") => {
+                let after = match parts.uri.query() {
+                    None => 0,
+                    Some(query) => query
+                        .strip_prefix("after=")
+                        .and_then(|number| number.parse().ok())
+                        .ok_or_else(|| {
+                            ApiError::new("BadRequest", "Only ?after=NUMBER is understood.")
+                        })?,
+                };
+                Ok(json!(self.journal.after(after)))
+            }
+            (&Method::POST, "/_muck/spot-interruptions") => {
+                let wanted: SpotInterruption = read(&body)?;
+                let at = self.clock.now() + SignedDuration::from_secs(wanted.seconds.into());
+                self.ec2.interrupt_spot(&wanted.instance_id, at)?;
+                Ok(json!({"at": at}))
+            }
+            _ => Err(ApiError::new(
+                "NotFound",
+                format!("There is no {} {path} here.", parts.method),
+            )
+            .with_status(404)),
+        }
+    }
+}
+
+fn read<T: serde::de::DeserializeOwned>(body: &Bytes) -> ApiResult<T> {
+    serde_json::from_slice(body).map_err(|error| ApiError::new("BadRequest", error.to_string()))
+}
