@@ -226,7 +226,7 @@ impl Gateway {
             },
             |result| match result {
                 Ok(body) => {
-                    let document = service.envelope.answer(&action, body, &request_id);
+                    let document = service.envelope.answer(&action, &body, &request_id);
                     (None, xml(200, document, &request_id))
                 }
                 Err(error) => {

@@ -135,7 +135,7 @@ impl Envelope {
     const EC2_NAMESPACE: &'static str = "http://ec2.amazonaws.com/doc/2016-11-15/";
 
     /// A whole document for a good answer.
-    pub fn answer(self, action: &str, body: XmlBody, request_id: &str) -> String {
+    pub fn answer(self, action: &str, body: &XmlBody, request_id: &str) -> String {
         let namespace = match self {
             Self::Ec2 => Self::EC2_NAMESPACE,
             Self::AwsQuery { namespace } => namespace,
@@ -148,10 +148,10 @@ impl Envelope {
         match self {
             Self::Ec2 => {
                 document.text("requestId", request_id);
-                document.append(&body);
+                document.append(body);
             }
             Self::AwsQuery { .. } => {
-                document.element(&format!("{action}Result"), |xml| xml.append(&body));
+                document.element(&format!("{action}Result"), |xml| xml.append(body));
                 document.element("ResponseMetadata", |xml| {
                     xml.text("RequestId", request_id);
                 });
@@ -216,7 +216,7 @@ mod tests {
             xml.text("id", id);
         });
         assert_eq!(
-            Envelope::Ec2.answer("DescribeThings", body, "r-1"),
+            Envelope::Ec2.answer("DescribeThings", &body, "r-1"),
             "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
              <DescribeThingsResponse xmlns=\"http://ec2.amazonaws.com/doc/2016-11-15/\">\
              <requestId>r-1</requestId>\
@@ -231,7 +231,7 @@ mod tests {
         let mut body = XmlBody::new();
         body.text("A", "x\u{1}");
         assert_eq!(
-            envelope.answer("Get", body, "r"),
+            envelope.answer("Get", &body, "r"),
             "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<GetResponse xmlns=\"n\">\
              <GetResult><A>x\u{fffd}</A></GetResult>\
              <ResponseMetadata><RequestId>r</RequestId></ResponseMetadata></GetResponse>"

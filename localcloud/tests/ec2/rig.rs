@@ -268,7 +268,7 @@ impl HttpConnector for InProcess {
             let action = params.required("Action").unwrap();
             assert_eq!(params.required("Version").unwrap(), "2016-11-15");
             let (status, text) = match ec2.handle(&Caller::root(), &action, &mut params).await {
-                Ok(answer) => (200, Envelope::Ec2.answer(&action, answer, "req-1")),
+                Ok(answer) => (200, Envelope::Ec2.answer(&action, &answer, "req-1")),
                 Err(error) => (error.status, Envelope::Ec2.error(&error, "req-1")),
             };
             Ok(HttpResponse::new(status.try_into().unwrap(), text.into()))
