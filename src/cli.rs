@@ -64,6 +64,8 @@ pub enum Command {
     Init(commands::init::Args),
     /// Store videos and queue one message for each
     Submit(commands::submit::Args),
+    /// Wait for a batch, fetch its results, print the statistics
+    Results(commands::results::Args),
 }
 
 impl Command {

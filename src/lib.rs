@@ -78,5 +78,6 @@ async fn dispatch(command: &Command, session: &Session) -> Result<()> {
     match command {
         Command::Init(args) => commands::init::run(args, session),
         Command::Submit(args) => commands::submit::run(args, session).await,
+        Command::Results(args) => commands::results::run(args, session).await,
     }
 }

@@ -10,18 +10,18 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use etcetera::BaseStrategy as _;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::cloud::Cloud;
 use crate::error::{Error, Result};
+use crate::folders;
 
 pub use instances::{SeenInstance, Sighting};
 pub use jobs::{Fetched, Job, JobStatus, NewJob, Output, Recorded, Totals};
 
-/// Names another folder for the ledger (and all other state of this program).
-pub const STATE_DIR_VARIABLE: &str = "MUCK_STATE_DIR";
+/// Names another folder for the ledger, see [`folders::state`].
+const STATE_DIR_VARIABLE: &str = "MUCK_STATE_DIR";
 const FILE_NAME: &str = "ledger.sqlite";
 /// Another `muck` may write at the same time; its transactions take milliseconds.
 const BUSY: Duration = Duration::from_secs(30);
@@ -111,26 +111,10 @@ impl Counter {
     }
 }
 
-/// The folder for state: `MUCK_STATE_DIR`, or `muck` in the XDG state folder.
-pub fn state_dir() -> Result<PathBuf> {
-    if let Some(dir) = std::env::var_os(STATE_DIR_VARIABLE).filter(|dir| !dir.is_empty()) {
-        return Ok(dir.into());
-    }
-    let strategy = etcetera::base_strategy::choose_base_strategy().map_err(|error| {
-        Error::failed("cannot find your home folder")
-            .because(error)
-            .hint(format!("set {STATE_DIR_VARIABLE} to a folder"))
-    })?;
-    Ok(strategy
-        .state_dir()
-        .unwrap_or_else(|| strategy.data_dir())
-        .join("muck"))
-}
-
 impl Ledger {
     /// Opens the user's ledger at the pages of this cloud's stack, making it if needed.
     pub fn open(cloud: &Cloud) -> Result<Self> {
-        Self::open_at(&state_dir()?.join(FILE_NAME), &Place::of(cloud))
+        Self::open_at(&folders::state()?.join(FILE_NAME), &Place::of(cloud))
     }
 
     /// Opens the ledger in the file `path`.
@@ -152,7 +136,7 @@ impl Ledger {
                 "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;",
             )
             .map_err(|error| cannot(error.into()))?;
-        migrate(&mut connection).map_err(|error| cannot(error.into()))?;
+        migrate(&mut connection).map_err(cannot)?;
         let id = place_id(&connection, place).map_err(|error| cannot(error.into()))?;
         Ok(Self {
             connection: Mutex::new(connection),
@@ -183,6 +167,11 @@ impl Ledger {
     /// Finds the batch or writes it down as submitted from here.
     pub fn begin_batch(&self, name: &str, now: Timestamp) -> Result<Batch> {
         self.make_batch(name, now, true)
+    }
+
+    /// Finds the batch or writes it down as submitted elsewhere.
+    pub fn seen_batch(&self, name: &str, now: Timestamp) -> Result<Batch> {
+        self.make_batch(name, now, false)
     }
 
     fn make_batch(&self, name: &str, now: Timestamp, ours: bool) -> Result<Batch> {

@@ -8,14 +8,23 @@
 //! The ledger is the one thing kept on this machine: it remembers what was submitted and what came
 //! back. It is never needed to tear a stack down.
 
+mod collect;
 mod digest;
+mod fetch;
+pub mod fleet;
 pub mod ledger;
+mod log_csv;
 pub mod money;
+mod place;
+pub mod results;
 mod scan;
+mod stall;
 pub mod statistics;
 pub mod submit;
 mod upload;
 
+pub use fleet::observe_instances;
+pub use results::{Report, ResultsOptions, results};
 pub use statistics::Statistics;
 pub use submit::{Submission, SubmitOptions, submit};
 

@@ -375,7 +375,7 @@ mod tests {
         assert!(error(&[dir.path().to_owned()]).starts_with("there are no files in "));
         let missing = dir.path().join("missing");
         assert_eq!(
-            error(&[missing.clone()]),
+            error(std::slice::from_ref(&missing)),
             format!("there is no file or folder {}", missing.display())
         );
         std::fs::write(dir.path().join("a.txt"), "x").expect("writes");

@@ -36,7 +36,11 @@ pub struct Watch {
 
 impl Watch {
     pub fn new(patience: Duration) -> Self {
-        Self { patience, last: None, since: Duration::ZERO }
+        Self {
+            patience,
+            last: None,
+            since: Duration::ZERO,
+        }
     }
 
     /// Takes a look made at `now` (any clock that only goes forward).
@@ -55,7 +59,11 @@ impl Watch {
         if now.saturating_sub(self.since) < self.patience {
             return None;
         }
-        Some(if look.waiting > 0 { Stalled::NoInstances } else { Stalled::NothingLeft })
+        Some(if look.waiting > 0 {
+            Stalled::NoInstances
+        } else {
+            Stalled::NothingLeft
+        })
     }
 }
 
@@ -63,7 +71,13 @@ impl Watch {
 mod tests {
     use super::*;
 
-    const QUIET: Look = Look { outstanding: 3, waiting: 0, in_work: 0, reports: 0, instances: 0 };
+    const QUIET: Look = Look {
+        outstanding: 3,
+        waiting: 0,
+        in_work: 0,
+        reports: 0,
+        instances: 0,
+    };
 
     fn second(s: u64) -> Duration {
         Duration::from_secs(s)
@@ -80,7 +94,10 @@ mod tests {
     #[test]
     fn work_without_anybody_is_told_apart() {
         let mut watch = Watch::new(second(60));
-        let work = Look { waiting: 3, ..QUIET };
+        let work = Look {
+            waiting: 3,
+            ..QUIET
+        };
         watch.look(work, second(0));
         assert_eq!(watch.look(work, second(61)), Some(Stalled::NoInstances));
     }
@@ -89,18 +106,48 @@ mod tests {
     fn anything_that_moves_or_lives_begins_the_wait_anew() {
         let mut watch = Watch::new(second(60));
         watch.look(QUIET, second(0));
-        assert_eq!(watch.look(Look { outstanding: 2, ..QUIET }, second(61)), None);
-        assert_eq!(watch.look(Look { outstanding: 2, ..QUIET }, second(100)), None);
+        assert_eq!(
+            watch.look(
+                Look {
+                    outstanding: 2,
+                    ..QUIET
+                },
+                second(61)
+            ),
+            None
+        );
+        assert_eq!(
+            watch.look(
+                Look {
+                    outstanding: 2,
+                    ..QUIET
+                },
+                second(100)
+            ),
+            None
+        );
         for alive in [
-            Look { instances: 1, ..QUIET },
-            Look { in_work: 1, ..QUIET },
-            Look { reports: 1, ..QUIET },
+            Look {
+                instances: 1,
+                ..QUIET
+            },
+            Look {
+                in_work: 1,
+                ..QUIET
+            },
+            Look {
+                reports: 1,
+                ..QUIET
+            },
         ] {
             let mut watch = Watch::new(second(60));
             watch.look(alive, second(0));
             assert_eq!(watch.look(alive, second(1000)), None);
         }
-        let done = Look { outstanding: 0, ..QUIET };
+        let done = Look {
+            outstanding: 0,
+            ..QUIET
+        };
         let mut watch = Watch::new(second(60));
         watch.look(done, second(0));
         assert_eq!(watch.look(done, second(1000)), None);

@@ -2,4 +2,5 @@
 
 pub mod init;
 pub mod local;
+pub mod results;
 pub mod submit;

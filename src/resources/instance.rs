@@ -93,6 +93,8 @@ pub struct Instance {
     /// Of the last start.
     pub launched: Option<Timestamp>,
     pub private_dns: Option<String>,
+    /// It has a public IPv4 address, which is billed by the hour.
+    pub public_ip: bool,
     pub root_device: Option<String>,
     /// Volume id of the root device; absent soon after the launch.
     pub root_volume: Option<String>,
@@ -149,6 +151,9 @@ impl Instance {
             launched: instance
                 .launch_time
                 .and_then(|time| Timestamp::from_second(time.secs()).ok()),
+            public_ip: instance
+                .public_ip_address
+                .is_some_and(|address| !address.is_empty()),
             private_dns: instance.private_dns_name.filter(|name| !name.is_empty()),
             root_device,
             root_volume,

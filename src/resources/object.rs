@@ -2,6 +2,7 @@
 //!
 //! Every call carries `ExpectedBucketOwner`: a bucket of our name in another's hands is refused.
 
+use aws_sdk_s3::operation::head_object::HeadObjectError;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{ChecksumMode, CompletedMultipartUpload, CompletedPart};
 use base64::Engine as _;
@@ -72,7 +73,13 @@ pub async fn head(cloud: &Cloud, place: Place<'_>) -> Result<Option<Stored>> {
                 sha256: counted.or(named),
             }))
         }
-        Err(error) if error.as_service_error().is_some_and(|e| e.is_not_found()) => Ok(None),
+        Err(error)
+            if error
+                .as_service_error()
+                .is_some_and(HeadObjectError::is_not_found) =>
+        {
+            Ok(None)
+        }
         Err(error) => Err(failure(cloud, "look at", place, Cause::from(error))),
     }
 }
@@ -248,15 +255,25 @@ impl Piece {
     }
 }
 
+/// What a request for a range brought.
+#[derive(Debug)]
+pub enum Got {
+    Piece(Piece),
+    /// The object has no such byte; for the first one: it is empty.
+    PastTheEnd,
+    /// There is no such object.
+    Missing,
+}
+
 /// Asks for the bytes from `first` to `last`, both included; fewer come at the object's end.
-/// With `etag`, only of that version. `None` if `first` lies past the end (an empty object).
+/// With `etag`, only of that version.
 pub async fn get(
     cloud: &Cloud,
     place: Place<'_>,
     first: u64,
     last: u64,
     etag: Option<&str>,
-) -> Result<Option<Piece>> {
+) -> Result<Got> {
     let answer = cloud
         .aws
         .s3
@@ -273,7 +290,10 @@ pub async fn get(
         Err(error) => {
             let cause = Cause::from(error);
             if cause.is("InvalidRange") {
-                return Ok(None);
+                return Ok(Got::PastTheEnd);
+            }
+            if cause.is("NoSuchKey") {
+                return Ok(Got::Missing);
             }
             return Err(failure(cloud, "fetch", place, cause));
         }
@@ -286,7 +306,7 @@ pub async fn get(
             "S3 did not tell the object's size".into(),
         )
     })?;
-    Ok(Some(Piece {
+    Ok(Got::Piece(Piece {
         total,
         etag: answer.e_tag,
         body: answer.body,

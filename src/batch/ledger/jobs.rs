@@ -87,6 +87,8 @@ pub struct Totals {
     /// Failed jobs and dead letters.
     pub failed: u64,
     pub outstanding: u64,
+    /// Outstanding ones whose message was never sent: a submit was cut short.
+    pub unsent: u64,
 }
 
 impl Ledger {
@@ -219,7 +221,8 @@ impl Ledger {
         self.connection()
             .query_row(
                 "SELECT count(*), count(*) FILTER (WHERE status = 'converted'),
-                 count(*) FILTER (WHERE status IN ('failed', 'dead')), count(*) FILTER (WHERE status IS NULL)
+                 count(*) FILTER (WHERE status IN ('failed', 'dead')), count(*) FILTER (WHERE status IS NULL),
+                 count(*) FILTER (WHERE status IS NULL AND sent IS NULL)
                  FROM jobs WHERE batch = ?1",
                 [batch.id],
                 |row| {
@@ -229,6 +232,7 @@ impl Ledger {
                         converted: number(1)?,
                         failed: number(2)?,
                         outstanding: number(3)?,
+                        unsent: number(4)?,
                     })
                 },
             )

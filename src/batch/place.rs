@@ -1,0 +1,443 @@
+//! Where a result goes on this disk: never outside the folder, never over another file.
+//!
+//! Names come from messages, and so from strangers. Folders are entered by their open handles and
+//! never through a link, so that no name and no race leads out of the folder.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use muck_worker::text::printable;
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag, openat, renameat};
+use nix::sys::stat::{Mode, mkdirat};
+use nix::unistd::{UnlinkatFlags, linkat, unlinkat};
+
+/// Longest name of a file or folder on the usual file systems, in bytes.
+const NAME_MAX: usize = 255;
+/// Room in that for ` (12345)` and for `.extension` of up to 8 letters.
+const STEM_MAX: usize = NAME_MAX - 24;
+/// Deepest sub-folder; what lies deeper goes there. Real submissions have a few levels.
+const DEEPEST: usize = 32;
+/// Tries to find a free name.
+const NUMBERS: u32 = 100_000;
+
+/// The name of a result: the original's, with the extension of what it was converted to.
+pub fn file_name(original: &str, extension: &str) -> Wanted {
+    let last = original.rsplit(['/', '\\']).next().unwrap_or_default();
+    let stem = match last.rsplit_once('.') {
+        Some((stem, _)) if !stem.trim_matches('.').is_empty() => stem,
+        _ => last,
+    };
+    Wanted {
+        stem: component(stem),
+        extension: component(extension),
+    }
+}
+
+/// The sub-folder of a result, as parts that are each safe.
+pub fn folder_parts(location: &str) -> Vec<String> {
+    location
+        .split(['/', '\\'])
+        .filter(|part| !matches!(*part, "" | "."))
+        .take(DEEPEST)
+        .map(component)
+        .collect()
+}
+
+/// A name that is one component on any usual file system, visible, and harmless to show: what acts
+/// on a terminal, separates folders or is reserved on memory sticks becomes `_`, so does a dot at
+/// the front; spaces and dots at the end go.
+fn component(name: &str) -> String {
+    let mut safe: String = name
+        .chars()
+        .map(|c| if is_plain(c) { c } else { '_' })
+        .scan(0, |bytes, c| {
+            *bytes += c.len_utf8();
+            (*bytes <= STEM_MAX).then_some(c)
+        })
+        .collect();
+    safe.truncate(safe.trim_end_matches(['.', ' ']).len());
+    if safe.starts_with('.') {
+        safe.replace_range(..1, "_");
+    }
+    if safe.is_empty() {
+        "_".to_owned()
+    } else {
+        safe
+    }
+}
+
+fn is_plain(c: char) -> bool {
+    let mut buffer = [0; 4];
+    let text: &str = c.encode_utf8(&mut buffer);
+    !"/\\:*?\"<>|".contains(c) && printable(text) == text
+}
+
+/// A name that may turn out to be taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    stem: String,
+    extension: String,
+}
+
+impl Wanted {
+    /// `name.mov`, then `name (2).mov` …
+    fn numbered(&self, number: u32) -> String {
+        match number {
+            1 => format!("{}.{}", self.stem, self.extension),
+            _ => format!("{} ({number}).{}", self.stem, self.extension),
+        }
+    }
+}
+
+/// A folder that is open.
+#[derive(Debug, Clone)]
+pub struct Folder {
+    handle: Arc<OwnedFd>,
+    /// Below the results' folder, for people and for the ledger; empty for that folder itself.
+    below: String,
+}
+
+impl Folder {
+    /// Opens the folder of the results, made if it isn't there, and tells its absolute path.
+    pub fn open(path: &Path) -> io::Result<(Self, PathBuf)> {
+        std::fs::create_dir_all(path)?;
+        let absolute = path.canonicalize()?;
+        let handle = File::open(&absolute)?;
+        if !handle.metadata()?.is_dir() {
+            return Err(io::Error::from(io::ErrorKind::NotADirectory));
+        }
+        Ok((
+            Self {
+                handle: Arc::new(handle.into()),
+                below: String::new(),
+            },
+            absolute,
+        ))
+    }
+
+    /// Opens the sub-folder, made where it is missing. A link or a file in the way is not followed:
+    /// the part gets a number.
+    pub fn sub(&self, parts: &[String]) -> io::Result<Self> {
+        let mut folder = self.clone();
+        for part in parts {
+            folder = folder.enter(part)?;
+        }
+        Ok(folder)
+    }
+
+    fn enter(&self, part: &str) -> io::Result<Self> {
+        for number in 1..=NUMBERS {
+            let name = if number == 1 {
+                part.to_owned()
+            } else {
+                format!("{part} ({number})")
+            };
+            match mkdirat(
+                self.handle.as_fd(),
+                name.as_str(),
+                Mode::from_bits_truncate(0o777),
+            ) {
+                Ok(()) | Err(Errno::EEXIST) => {}
+                Err(error) => return Err(error.into()),
+            }
+            let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+            match openat(self.handle.as_fd(), name.as_str(), flags, Mode::empty()) {
+                Ok(handle) => {
+                    return Ok(Self {
+                        handle: Arc::new(handle),
+                        below: self.join(&name),
+                    });
+                }
+                Err(Errno::ENOTDIR | Errno::ELOOP) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(io::Error::from(io::ErrorKind::AlreadyExists))
+    }
+
+    fn join(&self, name: &str) -> String {
+        if self.below.is_empty() {
+            name.to_owned()
+        } else {
+            format!("{}/{name}", self.below)
+        }
+    }
+
+    /// A new file with a name of its own, to be published or removed.
+    pub fn temporary(&self) -> io::Result<Temporary> {
+        loop {
+            let name = format!(".muck-{:016x}.part", rand::random::<u64>());
+            let flags = OFlag::O_RDWR
+                | OFlag::O_CREAT
+                | OFlag::O_EXCL
+                | OFlag::O_NOFOLLOW
+                | OFlag::O_CLOEXEC;
+            match openat(
+                self.handle.as_fd(),
+                name.as_str(),
+                flags,
+                Mode::from_bits_truncate(0o666),
+            ) {
+                Ok(handle) => {
+                    let file = Arc::new(File::from(handle));
+                    return Ok(Temporary {
+                        folder: self.clone(),
+                        name,
+                        file,
+                        published: false,
+                    });
+                }
+                Err(Errno::EEXIST) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Looks for a file under one of the names that `wanted` can have for which `same` is true;
+    /// stops at the first free name.
+    pub fn find(
+        &self,
+        wanted: &Wanted,
+        mut same: impl FnMut(&File) -> io::Result<bool>,
+    ) -> io::Result<Option<String>> {
+        for number in 1..=NUMBERS {
+            let name = wanted.numbered(number);
+            match self.open_file(&name)? {
+                Existing::Nothing => return Ok(None),
+                Existing::File(file) if same(&file)? => return Ok(Some(self.join(&name))),
+                Existing::File(_) | Existing::Other => {}
+            }
+        }
+        Ok(None)
+    }
+
+    fn open_file(&self, name: &str) -> io::Result<Existing> {
+        // Without O_NONBLOCK the opening of a pipe would wait for a writer.
+        let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+        match openat(self.handle.as_fd(), name, flags, Mode::empty()) {
+            Ok(handle) => {
+                let file = File::from(handle);
+                let is_file = file.metadata()?.is_file();
+                Ok(if is_file {
+                    Existing::File(file)
+                } else {
+                    Existing::Other
+                })
+            }
+            Err(Errno::ENOENT) => Ok(Existing::Nothing),
+            Err(Errno::ELOOP | Errno::EACCES | Errno::ENXIO) => Ok(Existing::Other),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+enum Existing {
+    Nothing,
+    File(File),
+    /// A link, a folder, a pipe, or a file that can't be read.
+    Other,
+}
+
+/// A file that has no lasting name yet; removed when dropped.
+#[derive(Debug)]
+pub struct Temporary {
+    folder: Folder,
+    name: String,
+    pub file: Arc<File>,
+    published: bool,
+}
+
+impl Temporary {
+    /// Gives the file its lasting name, the first free one, and returns it (below the results'
+    /// folder). Blocking; the content and the name are on the disk when it returns.
+    pub fn publish(mut self, wanted: &Wanted) -> io::Result<String> {
+        self.file.sync_all()?;
+        let folder = self.folder.handle.as_fd();
+        for number in 1..=NUMBERS {
+            let name = wanted.numbered(number);
+            // A link never replaces, a rename would.
+            match linkat(
+                folder,
+                self.name.as_str(),
+                folder,
+                name.as_str(),
+                AtFlags::empty(),
+            ) {
+                Ok(()) => {}
+                Err(Errno::EEXIST) => continue,
+                Err(Errno::EPERM | Errno::EOPNOTSUPP | Errno::ENOSYS | Errno::EMLINK) => {
+                    if !self.rename_over_own(&name)? {
+                        continue;
+                    }
+                    self.published = true;
+                }
+                Err(error) => return Err(error.into()),
+            }
+            let below = self.folder.join(&name);
+            File::from(self.folder.handle.try_clone()?).sync_all()?;
+            return Ok(below);
+        }
+        Err(io::Error::from(io::ErrorKind::AlreadyExists))
+    }
+
+    /// For file systems without links (memory sticks): the name is taken with an empty file of our
+    /// own, which is then replaced. False if the name was taken.
+    fn rename_over_own(&self, name: &str) -> io::Result<bool> {
+        let folder = self.folder.handle.as_fd();
+        let flags =
+            OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        match openat(folder, name, flags, Mode::from_bits_truncate(0o666)) {
+            Ok(_) => {
+                renameat(folder, self.name.as_str(), folder, name)?;
+                Ok(true)
+            }
+            Err(Errno::EEXIST) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        if !self.published {
+            // What can't be removed stays as a hidden `.muck-….part`; there is no one to tell here.
+            let _ = unlinkat(
+                self.folder.handle.as_fd(),
+                self.name.as_str(),
+                UnlinkatFlags::NoRemoveDir,
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn put(folder: &Folder, wanted: &Wanted, content: &[u8]) -> String {
+        let temporary = folder.temporary().expect("makes");
+        (&*temporary.file).write_all(content).expect("writes");
+        temporary.publish(wanted).expect("publishes")
+    }
+
+    #[test]
+    fn results_are_named_after_their_originals() {
+        let name = |original| file_name(original, "mov").numbered(1);
+        assert_eq!(name("MVI_3113.AVI"), "MVI_3113.mov");
+        assert_eq!(name("two.dots.avi"), "two.dots.mov");
+        assert_eq!(name("none"), "none.mov");
+        assert_eq!(name("Größe 東京.avi"), "Größe 東京.mov");
+        assert_eq!(name("-rf.avi"), "-rf.mov");
+        assert_eq!(name("../../etc/passwd"), "passwd.mov");
+        assert_eq!(name("C:\\dir\\x.avi"), "x.mov");
+        assert_eq!(name(".bashrc"), "_bashrc.mov");
+        assert_eq!(name("..avi"), "_.avi.mov");
+        assert_eq!(name(""), "_.mov");
+        assert_eq!(name("a\x1b[31m\u{202e}b.avi"), "a_[31m_b.mov");
+        assert_eq!(name("trailing . .avi"), "trailing.mov");
+    }
+
+    #[test]
+    fn sub_folders_are_kept_and_never_lead_out() {
+        assert_eq!(folder_parts("trip/day 1"), ["trip", "day 1"]);
+        assert_eq!(folder_parts("/abs//./x/"), ["abs", "x"]);
+        assert_eq!(folder_parts("../..\\.ssh"), ["_", "_", "_ssh"]);
+        assert_eq!(folder_parts(&"a/".repeat(1000)).len(), DEEPEST);
+    }
+
+    #[test]
+    fn no_file_is_written_over() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let (folder, _) = Folder::open(dir.path()).expect("opens");
+        std::fs::write(dir.path().join("a.mov"), "mine").expect("writes");
+        std::os::unix::fs::symlink("/etc/hostname", dir.path().join("a (2).mov")).expect("links");
+        let wanted = file_name("a.avi", "mov");
+        assert_eq!(put(&folder, &wanted, b"one"), "a (3).mov");
+        assert_eq!(put(&folder, &wanted, b"two"), "a (4).mov");
+        assert_eq!(
+            std::fs::read(dir.path().join("a.mov")).expect("reads"),
+            b"mine"
+        );
+        assert_eq!(
+            std::fs::read(dir.path().join("a (3).mov")).expect("reads"),
+            b"one"
+        );
+        let found = folder.find(&wanted, |file| Ok(io::read_to_string(file)? == "two"));
+        assert_eq!(found.expect("looks").as_deref(), Some("a (4).mov"));
+        let left = std::fs::read_dir(dir.path()).expect("lists").count();
+        assert_eq!(left, 4, "no temporary file is left");
+    }
+
+    #[test]
+    fn the_way_without_links_does_not_write_over_either() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let (folder, _) = Folder::open(dir.path()).expect("opens");
+        std::fs::write(dir.path().join("a.mov"), "mine").expect("writes");
+        let mut temporary = folder.temporary().expect("makes");
+        assert!(!temporary.rename_over_own("a.mov").expect("tries"));
+        assert!(temporary.rename_over_own("b.mov").expect("renames"));
+        temporary.published = true;
+        drop(temporary);
+        assert_eq!(
+            std::fs::read(dir.path().join("a.mov")).expect("reads"),
+            b"mine"
+        );
+        assert!(dir.path().join("b.mov").exists());
+    }
+
+    #[test]
+    fn links_in_the_way_are_not_followed() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let outside = tempfile::tempdir().expect("temp dir");
+        std::os::unix::fs::symlink(outside.path(), dir.path().join("trip")).expect("links");
+        std::fs::write(dir.path().join("trip (2)"), "a file").expect("writes");
+        let (folder, _) = Folder::open(dir.path()).expect("opens");
+        let sub = folder.sub(&["trip".into(), "day".into()]).expect("enters");
+        assert_eq!(
+            put(&sub, &file_name("a.avi", "mov"), b"x"),
+            "trip (3)/day/a.mov"
+        );
+        assert_eq!(std::fs::read_dir(outside.path()).expect("lists").count(), 0);
+    }
+
+    #[test]
+    fn an_unfinished_file_goes() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let (folder, _) = Folder::open(dir.path()).expect("opens");
+        drop(folder.temporary().expect("makes"));
+        assert_eq!(std::fs::read_dir(dir.path()).expect("lists").count(), 0);
+    }
+
+    proptest! {
+        #[test]
+        fn no_name_leads_out_or_is_refused_by_the_disk(original in any::<String>(), location in any::<String>()) {
+            let dir = tempfile::tempdir().expect("temp dir");
+            let inside = dir.path().join("inside");
+            let (folder, root) = Folder::open(&inside).expect("opens");
+            let below = put(&folder.sub(&folder_parts(&location)).expect("enters"), &file_name(&original, "mov"), b"x");
+            let file = root.join(&below).canonicalize().expect("is there");
+            prop_assert!(file.starts_with(&root), "{file:?}");
+            prop_assert_eq!(std::fs::read_dir(dir.path()).expect("lists").count(), 1);
+            prop_assert_eq!(printable(&below), below.clone());
+            prop_assert!(below.split('/').all(|part| !part.starts_with('.')));
+        }
+
+        #[test]
+        fn nor_do_names_made_of_what_paths_are_made_of(location in "[./\\\\~ :a\0-]{0,40}", original in "[./\\\\~ :a\0-]{0,40}") {
+            let parts = folder_parts(&location);
+            let name = file_name(&original, "mov").numbered(1);
+            for part in parts.iter().chain([&name]) {
+                prop_assert!(!part.is_empty() && !part.contains(['/', '\\', '\0']) && part != "." && part != "..");
+                prop_assert!(part.len() <= NAME_MAX);
+            }
+        }
+    }
+}

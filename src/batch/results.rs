@@ -1,0 +1,619 @@
+//! `muck results`: waits for a batch, fetches its outputs into a folder, tells the statistics.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use comfy_table::{ContentArrangement, Table, presets::NOTHING};
+use futures::StreamExt as _;
+use jiff::Timestamp;
+use muck_worker::preset::Presets;
+use muck_worker::text::printable_short;
+use serde::Serialize;
+
+use super::check_batch_name;
+use super::collect::{Came, Collector, Depths, is_failure};
+use super::fetch::{self, Order};
+use super::fleet;
+use super::ledger::{Batch, Counter, Job, JobStatus, Ledger, Output, Totals};
+use super::log_csv;
+use super::place::{self, Folder};
+use super::stall::{Look, Stalled, Watch};
+use super::statistics::{JobTimes, Statistics};
+use super::submit::blocking;
+use crate::cloud::Cloud;
+use crate::error::{Error, Kind, Result};
+use crate::event::{BatchProgress, Event};
+
+/// How long SQS holds a request for a message: also how often the screen and the counts are renewed.
+const POLL: Duration = Duration::from_secs(2);
+/// EC2 is asked this often: its requests are limited by the minute.
+const FLEET_EVERY: Duration = Duration::from_secs(5);
+/// How long a dead silence is borne: SQS's counts settle within a minute, and an instance that was
+/// just launched is listed within seconds.
+const PATIENCE: Duration = Duration::from_mins(2);
+/// Outputs under way beside each other, of up to 4 ranges each.
+const OUTPUTS_AT_ONCE: usize = 6;
+/// Characters of a reason in the table of failures; the log has all.
+const REASON_MAX: usize = 300;
+
+/// What to get.
+#[derive(Debug, Clone)]
+pub struct ResultsOptions {
+    /// Where to; made if it isn't there.
+    pub folder: PathBuf,
+    /// `None`: the batch that was last submitted from here.
+    pub batch: Option<String>,
+    /// Wait until all of the batch are in; otherwise get what is there.
+    pub wait: bool,
+    /// How long nothing may move, with no instance alive, before waiting is given up.
+    pub patience: Duration,
+}
+
+impl ResultsOptions {
+    /// Into `folder`, the newest batch, waiting.
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        Self {
+            folder: folder.into(),
+            batch: None,
+            wait: true,
+            patience: PATIENCE,
+        }
+    }
+}
+
+/// A job that did not come to a result here, and why. Foreign text: escape before showing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct JobFailure {
+    pub file: String,
+    pub reason: String,
+}
+
+/// What came of a batch.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    pub batch: String,
+    /// Absolute.
+    pub folder: PathBuf,
+    pub log: PathBuf,
+    pub totals: Totals,
+    /// Converted jobs whose outputs are all in the folder.
+    pub retrieved: u64,
+    /// Bytes that were fetched this time; what was in the folder already isn't fetched again.
+    pub bytes_fetched: u64,
+    /// Result files below the folder, in the order of their originals.
+    pub files: Vec<String>,
+    /// Over the converted jobs.
+    pub statistics: Option<Statistics>,
+    /// Jobs that failed, and converted ones that could not be fetched.
+    pub failures: Vec<JobFailure>,
+    /// Why waiting was given up, if it was.
+    pub given_up: Option<String>,
+}
+
+impl Report {
+    /// The article's lines, and a table of failures if there are any.
+    pub fn text(&self) -> String {
+        let mut text = format!("{} results successfully retrieved.", self.retrieved);
+        if let Some(statistics) = &self.statistics {
+            let _ = write!(text, "\n{}", statistics.text());
+        }
+        if !self.failures.is_empty() {
+            let _ = write!(
+                text,
+                "\n\n{} failed:\n{}",
+                self.failures.len(),
+                failure_table(&self.failures)
+            );
+        }
+        text
+    }
+
+    /// The error that the outcome deserves: waiting in vain, or (kind `SomeJobsFailed`) failed jobs.
+    pub fn failure(&self) -> Option<Error> {
+        if let Some(why) = &self.given_up {
+            let error = Error::failed(format!(
+                "{} of {} jobs of batch {} did not come back",
+                self.totals.outstanding, self.totals.jobs, self.batch
+            ))
+            .because(why.as_str());
+            let hint = if self.totals.unsent > 0 {
+                format!(
+                    "submit the same files again with --batch {}: only what is missing is sent",
+                    self.batch
+                )
+            } else {
+                "`muck launch` starts instances; `muck status` shows the queues; then get the results again".to_owned()
+            };
+            return Some(error.hint(hint));
+        }
+        if self.failures.is_empty() {
+            return None;
+        }
+        let error = Error::new(
+            Kind::SomeJobsFailed,
+            format!(
+                "{} of {} jobs failed",
+                self.failures.len(),
+                self.totals.jobs
+            ),
+        );
+        Some(error.hint(format!("{} has the reasons in full", self.log.display())))
+    }
+}
+
+fn failure_table(failures: &[JobFailure]) -> String {
+    let mut table = Table::new();
+    table
+        .load_style(NOTHING)
+        .set_content_arrangement(ContentArrangement::Disabled);
+    for failure in failures {
+        table.add_row([
+            printable_short(&failure.file, REASON_MAX),
+            printable_short(&failure.reason, REASON_MAX),
+        ]);
+    }
+    table.trim_fmt()
+}
+
+/// Gets the results of a batch.
+///
+/// Messages go into the ledger before they leave the queue, and those of other batches are kept
+/// there for their own `results`; so it can be broken off and repeated at any time.
+///
+/// # Errors
+/// No batch known, a stack that isn't up, a full disk, no ledger, or AWS refusing. Failed jobs and
+/// waiting in vain are no error here but in [`Report::failure`].
+pub async fn results(cloud: &Cloud, options: &ResultsOptions) -> Result<Report> {
+    let ledger = Ledger::open(cloud)?;
+    let batch = choose(&ledger, options.batch.as_deref())?;
+    let path = options.folder.clone();
+    let (folder, root) = blocking(move || Folder::open(&path))
+        .await?
+        .map_err(|error| {
+            Error::failed(format!(
+                "cannot use the folder {}",
+                options.folder.display()
+            ))
+            .because(error)
+        })?;
+    let mut getting = Getting {
+        cloud,
+        ledger: &ledger,
+        batch: &batch,
+        collector: Collector::open(cloud, &ledger, &batch).await?,
+        folder,
+        root,
+        here: HashMap::new(),
+        unfetchable: HashMap::new(),
+        bytes_fetched: 0,
+    };
+    let given_up = getting.run(options).await;
+    // Whatever ended it, what has come is logged.
+    let log = getting.log().await;
+    let given_up = given_up?;
+    getting.report(given_up, log?)
+}
+
+/// The batch that is meant. One that was submitted elsewhere is not in the ledger yet.
+fn choose(ledger: &Ledger, name: Option<&str>) -> Result<Batch> {
+    if let Some(name) = name {
+        check_batch_name(name)?;
+        return match ledger.batch(name)? {
+            Some(batch) => Ok(batch),
+            None => ledger.seen_batch(name, Timestamp::now()),
+        };
+    }
+    ledger.newest_batch()?.ok_or_else(|| {
+        Error::failed("no batch of this stack was submitted from here")
+            .hint("submit files with `muck submit`, or name a batch that was submitted elsewhere with --batch")
+    })
+}
+
+/// A run under way.
+struct Getting<'a> {
+    cloud: &'a Cloud,
+    ledger: &'a Ledger,
+    batch: &'a Batch,
+    collector: Collector<'a>,
+    folder: Folder,
+    root: PathBuf,
+    /// Outputs that are in the folder: job and ordinal to the file below it.
+    here: HashMap<(i64, u32), String>,
+    /// Jobs whose outputs can't be fetched, and why.
+    unfetchable: HashMap<i64, String>,
+    bytes_fetched: u64,
+}
+
+impl Getting<'_> {
+    /// Returns why waiting was given up, if it was.
+    async fn run(&mut self, options: &ResultsOptions) -> Result<Option<String>> {
+        let started = Instant::now();
+        let mut watch = Watch::new(options.patience);
+        let mut fleet_seen: Option<(Instant, u64)> = None;
+        let mut quiet_looks = 0;
+        loop {
+            let poll = if options.wait {
+                POLL
+            } else {
+                Duration::from_secs(1)
+            };
+            let (messages, came) = self.collector.reports(poll).await?;
+            self.tell(&came);
+            self.fetch_all().await?;
+            if messages > 0 {
+                self.progress(None, 0)?;
+                continue;
+            }
+            let totals = self.ledger.totals(self.batch)?;
+            if self.batch.ours && totals.outstanding == 0 {
+                return Ok(None);
+            }
+            let depths = self.collector.depths().await?;
+            if depths.failed.visible > 0 && depths.output.visible + depths.output.in_flight == 0 {
+                let dead = self.collector.dead_letters().await?;
+                self.tell(&dead);
+                if !dead.is_empty() {
+                    continue;
+                }
+            }
+            if !options.wait {
+                return Ok(None);
+            }
+            let instances = match fleet_seen {
+                Some((when, count)) if when.elapsed() < FLEET_EVERY => count,
+                _ => {
+                    let instances = fleet::observe(self.cloud, self.ledger).await?;
+                    let count = instances
+                        .iter()
+                        .filter(|one| fleet::is_working(one))
+                        .count() as u64;
+                    fleet_seen = Some((Instant::now(), count));
+                    count
+                }
+            };
+            self.progress(Some(depths), instances)?;
+            if !self.batch.ours {
+                // How many jobs it has is not known here: it is over when nothing is left to do.
+                let empty = depths.input.visible + depths.input.in_flight == 0
+                    && depths.output.visible + depths.output.in_flight == 0;
+                quiet_looks = if empty { quiet_looks + 1 } else { 0 };
+                if quiet_looks >= 3 {
+                    return Ok(None);
+                }
+                continue;
+            }
+            let look = Look {
+                outstanding: totals.outstanding,
+                waiting: depths.input.visible,
+                in_work: depths.input.in_flight,
+                reports: depths.output.visible + depths.output.in_flight,
+                instances,
+            };
+            if totals.unsent > 0 && totals.unsent == totals.outstanding {
+                return Ok(Some(
+                    "their messages were never sent, because a submit was cut short".to_owned(),
+                ));
+            }
+            if let Some(stalled) = watch.look(look, started.elapsed()) {
+                return Ok(Some(self.why(stalled, options.patience)));
+            }
+        }
+    }
+
+    fn why(&self, stalled: Stalled, patience: Duration) -> String {
+        let seconds = patience.as_secs();
+        match stalled {
+            Stalled::NoInstances => format!(
+                "messages wait in queue {}, but for {seconds} s no instance has run and none has been worked on",
+                self.collector.input.name
+            ),
+            Stalled::NothingLeft => {
+                format!("for {seconds} s all queues have been empty and no instance has run")
+            }
+        }
+    }
+
+    /// Tells of the jobs of this batch that came back.
+    fn tell(&self, came: &[Came]) {
+        for one in came.iter().filter(|one| one.batch == self.batch.name) {
+            self.cloud.events.emit(Event::Result {
+                file: one.file.clone(),
+                seconds: one.seconds as f64,
+                failure: one.failure.clone(),
+            });
+        }
+    }
+
+    fn progress(&self, depths: Option<Depths>, instances: u64) -> Result<()> {
+        let totals = self.ledger.totals(self.batch)?;
+        // Between two looks at the queues only the jobs have news.
+        let Some(depths) = depths else { return Ok(()) };
+        self.cloud.events.emit(Event::Batch(BatchProgress {
+            jobs_done: totals.converted,
+            jobs_failed: totals.failed,
+            jobs_total: totals.jobs,
+            visible: depths.input.visible,
+            in_flight: depths.input.in_flight,
+            instances_running: instances,
+            eta: eta(&self.ledger.jobs(self.batch)?, Timestamp::now()),
+        }));
+        Ok(())
+    }
+
+    /// Fetches all outputs that are not here.
+    async fn fetch_all(&mut self) -> Result<()> {
+        let jobs = self.ledger.jobs(self.batch)?;
+        let converted = jobs
+            .into_iter()
+            .filter(|job| job.status == JobStatus::Converted);
+        let mut wanted = Vec::new();
+        for job in converted.filter(|job| !self.unfetchable.contains_key(&job.id)) {
+            for output in &job.outputs {
+                if self.here.contains_key(&(job.id, output.ordinal)) {
+                    continue;
+                }
+                match self.fetched_before(job.id, output)? {
+                    Some(file) => {
+                        self.here.insert((job.id, output.ordinal), file);
+                    }
+                    None => wanted.push((job.id, output.clone(), self.order(&job, output)?)),
+                }
+            }
+        }
+        let cloud = self.cloud;
+        let mut arriving = futures::stream::iter(wanted)
+            .map(async |(job, output, order)| (job, output, fetch::fetch(cloud, order).await))
+            .buffer_unordered(OUTPUTS_AT_ONCE);
+        while let Some((job, output, arrived)) = arriving.next().await {
+            match arrived? {
+                Ok(arrived) => {
+                    let root = self.root.to_string_lossy();
+                    self.ledger.mark_fetched(
+                        job,
+                        output.ordinal,
+                        &root,
+                        &arrived.file,
+                        arrived.bytes,
+                    )?;
+                    self.ledger
+                        .count(self.batch, Counter::Gets, arrived.requests)?;
+                    self.ledger
+                        .count(self.batch, Counter::BytesOut, arrived.bytes_fetched)?;
+                    self.bytes_fetched += arrived.bytes_fetched;
+                    self.here.insert((job, output.ordinal), arrived.file);
+                }
+                Err(reason) => {
+                    self.unfetchable.insert(job, reason);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The file that an earlier run put into this folder, if it is still there with its size.
+    fn fetched_before(&self, job: i64, output: &Output) -> Result<Option<String>> {
+        let root = self.root.to_string_lossy();
+        let Some(fetched) = self.ledger.fetched(job, output.ordinal, &root)? else {
+            return Ok(None);
+        };
+        let there = self.root.join(&fetched.file).symlink_metadata();
+        let same = there.is_ok_and(|facts| facts.is_file() && Some(facts.len()) == output.size);
+        Ok(same.then_some(fetched.file))
+    }
+
+    fn order(&self, job: &Job, output: &Output) -> Result<Order> {
+        let folder = self
+            .folder
+            .sub(&place::folder_parts(&job.location))
+            .map_err(fetch::disk)?;
+        Ok(Order {
+            bucket: output.bucket.clone(),
+            key: output.key.clone(),
+            folder,
+            wanted: place::file_name(&job.name, extension(&job.preset, output)),
+        })
+    }
+
+    /// Writes `log.csv`.
+    async fn log(&self) -> Result<PathBuf> {
+        let jobs: Vec<(Job, Vec<String>)> = self
+            .ledger
+            .jobs(self.batch)?
+            .into_iter()
+            .map(|job| {
+                let files = job
+                    .outputs
+                    .iter()
+                    .filter_map(|output| self.here.get(&(job.id, output.ordinal)).cloned())
+                    .collect();
+                (job, files)
+            })
+            .collect();
+        let (root, batch) = (self.root.clone(), self.batch.name.clone());
+        blocking(move || log_csv::write(&root, &batch, &jobs))
+            .await?
+            .map_err(fetch::disk)
+    }
+
+    fn report(self, given_up: Option<String>, log: PathBuf) -> Result<Report> {
+        let jobs = self.ledger.jobs(self.batch)?;
+        let converted = || jobs.iter().filter(|job| job.status == JobStatus::Converted);
+        let is_here = |job: &Job| {
+            job.outputs
+                .iter()
+                .all(|one| self.here.contains_key(&(job.id, one.ordinal)))
+        };
+        let times: Vec<JobTimes> = converted().filter_map(|job| job.times).collect();
+        let failures = jobs
+            .iter()
+            .filter_map(|job| {
+                let reason = match self.unfetchable.get(&job.id) {
+                    Some(reason) => reason.clone(),
+                    None if is_failure(job.status) => job
+                        .error
+                        .clone()
+                        .unwrap_or_else(|| "the worker gave no reason".to_owned()),
+                    None => return None,
+                };
+                Some(JobFailure {
+                    file: job.shown(),
+                    reason,
+                })
+            })
+            .collect();
+        let mut seen = HashSet::new();
+        let files = converted()
+            .flat_map(|job| {
+                job.outputs
+                    .iter()
+                    .filter_map(|one| self.here.get(&(job.id, one.ordinal)))
+            })
+            .filter(|file| seen.insert(file.as_str()))
+            .cloned()
+            .collect();
+        Ok(Report {
+            batch: self.batch.name.clone(),
+            retrieved: converted().filter(|job| is_here(job)).count() as u64,
+            totals: self.ledger.totals(self.batch)?,
+            statistics: Statistics::of(&times),
+            folder: self.root,
+            log,
+            bytes_fetched: self.bytes_fetched,
+            files,
+            failures,
+            given_up,
+        })
+    }
+}
+
+/// Of a result's file name: the preset's for its one output, else what the type is usually called.
+fn extension<'a>(preset: &str, output: &Output) -> &'a str {
+    if let Some(preset) = Presets::builtin().get(preset)
+        && preset.mime == output.mime
+    {
+        return &preset.extension;
+    }
+    match output.mime.as_str() {
+        // The guess's first is alphabetical, not usual.
+        "video/quicktime" => "mov",
+        "video/mp4" => "mp4",
+        "image/jpeg" => "jpg",
+        mime => mime_guess::get_mime_extensions_str(mime)
+            .and_then(|all| all.first())
+            .copied()
+            .unwrap_or("bin"),
+    }
+}
+
+/// The time that the outstanding jobs take at the pace since the first one was begun; `None`
+/// until one is done. Pure.
+pub(super) fn eta(jobs: &[Job], now: Timestamp) -> Option<Duration> {
+    let first = jobs
+        .iter()
+        .filter_map(|job| job.times)
+        .map(|times| times.read)
+        .min()?;
+    let done = jobs.iter().filter(|job| job.times.is_some()).count() as f64;
+    let left = jobs
+        .iter()
+        .filter(|job| job.status == JobStatus::Outstanding)
+        .count() as f64;
+    let passed = now.duration_since(first).as_secs_f64().max(0.0);
+    Some(Duration::from_secs_f64((passed / done * left).min(1e9)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(failures: Vec<JobFailure>, given_up: Option<&str>) -> Report {
+        Report {
+            batch: "b".into(),
+            folder: "/r".into(),
+            log: "/r/log.csv".into(),
+            totals: Totals {
+                jobs: 3,
+                converted: 1,
+                failed: 2,
+                outstanding: 0,
+                unsent: 0,
+            },
+            retrieved: 1,
+            bytes_fetched: 10,
+            files: vec!["a.mov".into()],
+            statistics: Statistics::of(&[JobTimes {
+                read: Timestamp::from_second(10).expect("in range"),
+                written: Timestamp::from_second(12).expect("in range"),
+            }]),
+            failures,
+            given_up: given_up.map(ToOwned::to_owned),
+        }
+    }
+
+    #[test]
+    fn the_report_reads_as_in_the_article() {
+        let failures = vec![
+            JobFailure {
+                file: "b.avi".into(),
+                reason: "Invalid data found when processing input".into(),
+            },
+            JobFailure {
+                file: "trip/\x1b[31mc.avi".into(),
+                reason: "moov atom not found\u{202e}".into(),
+            },
+        ];
+        let report = report(failures, None);
+        insta::assert_snapshot!(report.text(), @r"
+        1 results successfully retrieved.
+        Minimum Processing Time: 2
+        Maximum Processing Time: 2
+        Average Processing Time: 2.000000
+        Elapsed Time: 2
+        Throughput: 30.000000 transactions / minute
+
+        2 failed:
+         b.avi                 Invalid data found when processing input
+         trip/\u{1b}[31mc.avi  moov atom not found\u{202e}
+        ");
+        let error = report.failure().expect("some failed");
+        assert_eq!(error.kind(), Kind::SomeJobsFailed);
+        assert_eq!(error.to_string(), "2 of 3 jobs failed");
+        assert!(super::tests::report(vec![], None).failure().is_none());
+    }
+
+    #[test]
+    fn waiting_in_vain_says_what_to_do() {
+        let mut report = report(vec![], Some("all queues are empty"));
+        report.totals = Totals {
+            jobs: 3,
+            outstanding: 2,
+            ..Totals::default()
+        };
+        let error = report.failure().expect("given up");
+        assert_eq!(
+            error.chain(),
+            "2 of 3 jobs of batch b did not come back: all queues are empty"
+        );
+        assert!(error.hints()[0].contains("muck launch"));
+        report.totals.unsent = 2;
+        assert!(report.failure().expect("given up").hints()[0].contains("--batch b"));
+    }
+
+    #[test]
+    fn extensions_come_from_the_preset_or_the_type() {
+        let output = |mime: &str| Output {
+            ordinal: 0,
+            bucket: String::new(),
+            key: String::new(),
+            mime: mime.into(),
+            size: None,
+        };
+        assert_eq!(extension("ipod", &output("video/quicktime")), "mov");
+        assert_eq!(extension("web", &output("video/mp4")), "mp4");
+        assert_eq!(extension("", &output("video/mp4")), "mp4");
+        assert_eq!(extension("ipod", &output("image/png")), "png");
+        assert_eq!(extension("ipod", &output("no/such")), "bin");
+    }
+}

@@ -1,0 +1,32 @@
+//! `muck results`.
+
+use std::path::PathBuf;
+
+use crate::batch::{self, Report, ResultsOptions};
+use crate::error::Result;
+use crate::session::Session;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Folder for the results and log.csv; made if it isn't there
+    #[arg(value_name = "DIR")]
+    folder: PathBuf,
+    /// Which batch [default: the one last submitted from here]
+    #[arg(long, short)]
+    batch: Option<String>,
+    /// Get what is there instead of waiting for the whole batch
+    #[arg(long)]
+    no_wait: bool,
+}
+
+pub async fn run(args: &Args, session: &Session) -> Result<()> {
+    let cloud = session.cloud().await?;
+    let options = ResultsOptions {
+        batch: args.batch.clone(),
+        wait: !args.no_wait,
+        ..ResultsOptions::new(&args.folder)
+    };
+    let report = batch::results(&cloud, &options).await?;
+    session.ui.data(&report, Report::text)?;
+    report.failure().map_or(Ok(()), Err)
+}
