@@ -62,6 +62,10 @@ impl GlobalArgs {
 pub enum Command {
     /// Write a commented muck.toml
     Init(commands::init::Args),
+    /// Make the image (AMI) that converts, or find it made
+    Bake(commands::bake::Args),
+    /// Start instances that convert until the queue is empty
+    Launch(commands::launch::Args),
     /// Store videos and queue one message for each
     Submit(commands::submit::Args),
     /// Wait for a batch, fetch its results, print the statistics
@@ -71,6 +75,6 @@ pub enum Command {
 impl Command {
     /// Commands that answer signals by cleaning up, rather than by stopping where they are.
     pub fn tears_down_itself(&self) -> bool {
-        matches!(self, Self::Init(_))
+        matches!(self, Self::Init(_) | Self::Bake(_))
     }
 }

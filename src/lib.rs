@@ -43,9 +43,9 @@ pub async fn run(cli: Cli) -> u8 {
         events,
     };
     let outcome = if cli.command.tears_down_itself() {
-        dispatch(&cli.command, &session).await
+        Box::pin(dispatch(&cli.command, &session)).await
     } else {
-        until_interrupted(dispatch(&cli.command, &session)).await
+        until_interrupted(Box::pin(dispatch(&cli.command, &session))).await
     };
     // All senders must be gone before the drawing can end.
     drop(session);
@@ -77,6 +77,8 @@ async fn until_interrupted(work: impl Future<Output = Result<()>>) -> Result<()>
 async fn dispatch(command: &Command, session: &Session) -> Result<()> {
     match command {
         Command::Init(args) => commands::init::run(args, session),
+        Command::Bake(args) => Box::pin(commands::bake::run(args, session)).await,
+        Command::Launch(args) => Box::pin(commands::launch::run(args, session)).await,
         Command::Submit(args) => commands::submit::run(args, session).await,
         Command::Results(args) => commands::results::run(args, session).await,
     }

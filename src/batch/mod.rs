@@ -12,6 +12,7 @@ mod collect;
 mod digest;
 mod fetch;
 pub mod fleet;
+pub mod launch;
 pub mod ledger;
 mod log_csv;
 pub mod money;
@@ -24,6 +25,7 @@ pub mod submit;
 mod upload;
 
 pub use fleet::observe_instances;
+pub use launch::{Launch, LaunchOptions, launch};
 pub use results::{Report, ResultsOptions, results};
 pub use statistics::Statistics;
 pub use submit::{Submission, SubmitOptions, submit};

@@ -1,6 +1,8 @@
 //! One file a subcommand: arguments in, domain calls, data out. Thin.
 
+pub mod bake;
 pub mod init;
+pub mod launch;
 pub mod local;
 pub mod results;
 pub mod submit;

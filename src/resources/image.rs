@@ -13,7 +13,7 @@ use crate::names::{ResourceKind, StackName, TAG_KIND, TAG_RECIPE};
 use crate::wait::{self, Look};
 
 /// Registering is a matter of seconds; EC2 shows `pending` meanwhile.
-const AVAILABLE: Duration = Duration::from_secs(600);
+const AVAILABLE: Duration = Duration::from_mins(10);
 /// A lost answer's image may be listed this much later (eventual consistency).
 const ADOPT: Duration = Duration::from_secs(30);
 /// Attempts to register; the faults that pass do so in a few.
@@ -146,6 +146,37 @@ async fn describe(aws: &Aws, owner: &str, filters: Vec<sdk::Filter>) -> Result<V
     }
     images.sort_by(|a, b| b.created.cmp(&a.created).then_with(|| a.id.cmp(&b.id)));
     Ok(images)
+}
+
+/// The available image with this id, whoever owns it; `None` if there is none.
+pub async fn find(aws: &Aws, id: &str) -> Result<Option<Image>> {
+    match aws
+        .ec2
+        .describe_images()
+        .image_ids(id)
+        .send()
+        .await
+        .map_err(Cause::from)
+    {
+        Ok(answer) => {
+            let mut images = answer
+                .images
+                .unwrap_or_default()
+                .into_iter()
+                .filter_map(Image::read);
+            Ok(images.find(Image::is_available))
+        }
+        Err(cause)
+            if cause.is_any(&[
+                "InvalidAMIID.NotFound",
+                "InvalidAMIID.Malformed",
+                "InvalidAMIID.Unavailable",
+            ]) =>
+        {
+            Ok(None)
+        }
+        Err(cause) => Err(Error::failed(format!("cannot look at the image {id}")).because(cause)),
+    }
 }
 
 async fn find_by_name(aws: &Aws, name: &str) -> Result<Option<Image>, Cause> {

@@ -18,9 +18,9 @@ use crate::wait::{self, Look};
 
 /// EC2 may not know an instance that it has just made; its documentation of eventual consistency
 /// and other tools' experience say minutes at worst. After this long, unknown means gone.
-const NEWBORN: Duration = Duration::from_secs(60);
+const NEWBORN: Duration = Duration::from_mins(1);
 /// Stopping and terminating take tens of seconds; a hung guest is killed by EC2 after a few minutes.
-const ENDING: Duration = Duration::from_secs(600);
+const ENDING: Duration = Duration::from_mins(10);
 /// Values in one filter: EC2 takes 200; half of it keeps requests short.
 const IDS_PER_CALL: usize = 100;
 /// Single terminations beside each other when a batch is refused.

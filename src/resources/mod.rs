@@ -4,6 +4,7 @@
 //! each is looked up by name as [`Found`], and its settings are [`Attributes`] in a normal form,
 //! so that planning is a comparison of texts and knows no service.
 
+pub mod bake_objects;
 pub mod bucket;
 pub mod bucket_contents;
 pub mod ec2_tags;
@@ -12,6 +13,7 @@ pub mod instance;
 pub mod instance_profile;
 pub mod message;
 pub mod object;
+pub mod placement;
 pub mod policy;
 pub mod queue;
 pub mod role;

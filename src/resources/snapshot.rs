@@ -21,7 +21,7 @@ const ADOPT: Duration = Duration::from_secs(30);
 const ATTEMPTS: u32 = 5;
 /// There is no fixed cap: a full root volume may take long. This one only ends a wait on a snapshot
 /// that makes no progress at all.
-const STALLED: Duration = Duration::from_secs(3600);
+const STALLED: Duration = Duration::from_hours(1);
 
 /// A snapshot as EC2 lists it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

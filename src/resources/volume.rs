@@ -12,7 +12,7 @@ use crate::names::StackName;
 use crate::wait::{self, Look};
 
 /// A volume stays `in-use` for some seconds after its instance is terminated.
-const DETACHING: Duration = Duration::from_secs(120);
+const DETACHING: Duration = Duration::from_mins(2);
 
 /// A volume as EC2 lists it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -1,0 +1,570 @@
+//! Launch: start instances that convert until the queue is empty, and then end themselves.
+
+use std::time::Duration;
+
+use futures::future::join_all;
+use jiff::Timestamp;
+use muck_worker::dates;
+use muck_worker::user_data::{DEFAULT_SERVICE, UserData};
+use serde::Serialize;
+
+use crate::aws::Cause;
+use crate::cloud::Cloud;
+use crate::error::{Error, Result};
+use crate::image;
+use crate::names::{ResourceKind, TAG_BATCH, TAG_EXPIRES};
+use crate::resources::image::Image;
+use crate::resources::instance::{self, Instance, InstanceState};
+use crate::resources::placement::{self, Place};
+use crate::resources::run_instances::{self, LaunchSpec, OnPowerOff, Reservation, client_token};
+use crate::stack::{self, Stack};
+use crate::template;
+use crate::wait::{self, Look};
+
+const USER_DATA: &str = include_str!("../../templates/user-data.hbs");
+
+/// A new instance profile is unknown to EC2 for 8 s typically, for minutes at worst.
+const PROFILE_KNOWN: Duration = Duration::from_mins(5);
+/// EC2 may not list an instance that it has just started for this long.
+const LISTED: Duration = Duration::from_secs(150);
+/// Type of the instances' volumes: the cheapest that is an SSD (EBS price list).
+const VOLUME_TYPE: &str = "gp3";
+
+/// What to launch.
+#[derive(Debug, Clone, Default)]
+pub struct LaunchOptions {
+    pub count: u32,
+    /// `None`: from the settings.
+    pub instance_type: Option<String>,
+    /// Address to tell of start and stop; `None`: the one in the settings, if any.
+    pub email: Option<String>,
+    /// Batch that the instances are tagged with.
+    pub batch: Option<String>,
+    /// AMI id; `None`: the newest of the current recipe.
+    pub image: Option<String>,
+}
+
+/// An instance that was started.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Launched {
+    pub id: String,
+    pub instance_type: String,
+    pub zone: Option<String>,
+}
+
+/// The instances of one call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LaunchedReservation {
+    pub id: String,
+    pub instances: Vec<Launched>,
+}
+
+/// What was started.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Launch {
+    pub service: String,
+    pub image_id: String,
+    pub reservations: Vec<LaunchedReservation>,
+    /// How many were asked for.
+    pub requested: u32,
+    /// When they end themselves at the latest.
+    pub expires: Timestamp,
+}
+
+impl Launch {
+    pub fn instances(&self) -> impl Iterator<Item = &Launched> {
+        self.reservations
+            .iter()
+            .flat_map(|reservation| &reservation.instances)
+    }
+
+    /// In the article's words.
+    pub fn text(&self) -> String {
+        let mut lines = vec![format!(
+            "Server: {} - {} (Started)",
+            self.service, self.image_id
+        )];
+        for reservation in &self.reservations {
+            lines.push(format!(
+                "Reservation {} contains the following instances:",
+                reservation.id
+            ));
+            lines.extend(
+                reservation
+                    .instances
+                    .iter()
+                    .map(|instance| format!("    {}", instance.id)),
+            );
+        }
+        lines.join("\n")
+    }
+}
+
+/// Starts instances of the stack's image, spread over availability zones. Where a zone has no room, the
+/// others take more; fewer than asked for is a warning, none an error.
+///
+/// # Errors
+/// If the stack isn't up, there is no image, or no instance could be started.
+pub async fn launch(cloud: &Cloud, options: &LaunchOptions) -> Result<Launch> {
+    if options.count == 0 {
+        return Err(Error::usage(
+            "0 instances would convert nothing: use 1 or more",
+        ));
+    }
+    if let Some(batch) = &options.batch {
+        super::check_batch_name(batch)?;
+    }
+    let (stack, image) = tokio::try_join!(find_stack(cloud, options), find_image(cloud, options))?;
+    let now = Timestamp::now();
+    let launcher = Launcher {
+        cloud,
+        options,
+        user_data: user_data(
+            cloud,
+            &stack,
+            options.batch.as_deref(),
+            now + cloud.config.ttl,
+        )?,
+        stack,
+        image,
+        began: now,
+        expires: now + cloud.config.ttl,
+    };
+    let places = placement::places(cloud).await?;
+    launcher.wait_for_profile(&places[0]).await?;
+    let reservations = launcher.start(&places).await?;
+    launcher.ensure_profiles(&reservations).await?;
+    Ok(launcher.told(reservations))
+}
+
+/// With an address of its own the stack may have to be mended first: the topic, and the right to use it.
+async fn find_stack(cloud: &Cloud, options: &LaunchOptions) -> Result<Stack> {
+    match &options.email {
+        Some(email) if cloud.config.email.as_ref() != Some(email) => {
+            stack::find(cloud).await?;
+            let mut with_mail = cloud.clone();
+            with_mail.config.email = Some(email.clone());
+            stack::up(&with_mail).await
+        }
+        _ => stack::find(cloud).await,
+    }
+}
+
+async fn find_image(cloud: &Cloud, options: &LaunchOptions) -> Result<Image> {
+    let bake_hint = format!("make one: muck bake --stack {}", cloud.names.stack);
+    match &options.image {
+        Some(id) => crate::resources::image::find(&cloud.aws, id)
+            .await?
+            .ok_or_else(|| {
+                Error::failed(format!("there is no image {id} in {}", cloud.names.region))
+                    .hint(bake_hint)
+            }),
+        None => image::find(cloud).await?.ok_or_else(|| {
+            Error::failed(format!(
+                "stack {} has no image of the current recipe",
+                cloud.names.stack
+            ))
+            .hint(bake_hint)
+        }),
+    }
+}
+
+/// What the worker on each instance is told.
+fn user_data(
+    cloud: &Cloud,
+    stack: &Stack,
+    batch: Option<&str>,
+    expires: Timestamp,
+) -> Result<String> {
+    let data = serde_json::json!({
+        "service": DEFAULT_SERVICE,
+        "stack": cloud.names.stack,
+        "region": cloud.names.region,
+        "account": cloud.names.account,
+        "input_queue": stack.input_queue_url,
+        "output_queue": stack.output_queue_url,
+        "input_bucket": stack.input_bucket,
+        "output_bucket": stack.output_bucket,
+        "idle_seconds": cloud.config.idle.as_secs(),
+        "expires": dates::write(expires),
+        "notify_topic": stack.topic_arn,
+        "batch": batch,
+    });
+    let text = template::render("user-data.hbs", USER_DATA, &data)?;
+    // The worker would find it out only after it was paid for.
+    UserData::parse(&text).map_err(|error| {
+        Error::failed("the user data is not what a worker reads").because(error)
+    })?;
+    Ok(text)
+}
+
+struct Launcher<'a> {
+    cloud: &'a Cloud,
+    options: &'a LaunchOptions,
+    stack: Stack,
+    image: Image,
+    user_data: String,
+    began: Timestamp,
+    expires: Timestamp,
+}
+
+impl Launcher<'_> {
+    /// `count` instances at `place`. `round` tells calls for the same place apart.
+    fn spec(&self, place: &Place, count: u32, round: u32) -> LaunchSpec {
+        let names = &self.cloud.names;
+        let mut tags = names.tags(ResourceKind::Worker);
+        let mut volume_tags = names.tags(ResourceKind::Volume);
+        for tags in [&mut tags, &mut volume_tags] {
+            tags.push((
+                TAG_EXPIRES.to_owned(),
+                self.expires.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            ));
+            if let Some(batch) = &self.options.batch {
+                tags.push((TAG_BATCH.to_owned(), batch.clone()));
+            }
+        }
+        tags.push(("Name".to_owned(), format!("muck {} worker", names.stack)));
+        // The generation: two launches are two on purpose. Repeats of one call share its token.
+        let generation = self.began.as_nanosecond().to_string();
+        LaunchSpec {
+            image_id: self.image.id.clone(),
+            instance_type: self
+                .options
+                .instance_type
+                .clone()
+                .unwrap_or_else(|| self.cloud.config.instance_type.clone()),
+            min: 1,
+            max: count,
+            subnet: place.subnet.clone(),
+            security_groups: self.cloud.config.security_groups.clone(),
+            profile: Some(self.stack.instance_profile_name.clone()),
+            user_data: self.user_data.clone().into_bytes(),
+            token: client_token(&[
+                "launch",
+                names.stack.as_str(),
+                self.options.batch.as_deref().unwrap_or_default(),
+                &generation,
+                place.subnet.as_deref().unwrap_or_default(),
+                &round.to_string(),
+            ]),
+            on_power_off: OnPowerOff::Terminate,
+            root_device: self.image.root_device.clone(),
+            volume_size: None,
+            volume_type: VOLUME_TYPE.to_owned(),
+            tags,
+            volume_tags,
+        }
+    }
+
+    /// Asks by dry runs until EC2 knows the instance profile, which IAM may just have made.
+    async fn wait_for_profile(&self, place: &Place) -> Result<()> {
+        let spec = self.spec(place, 1, 0);
+        let what = format!(
+            "EC2 to know the instance profile {}",
+            self.stack.instance_profile_name
+        );
+        wait::until(&what, PROFILE_KNOWN, || async {
+            match run_instances::probe(&self.cloud.aws, &spec).await {
+                Ok(()) => Ok(Look::Done(())),
+                Err(cause) if is_unknown_profile(&cause) => Ok(Look::NotYet(cause.to_string())),
+                // A dry run does not look for room; the launch will, elsewhere too.
+                Err(cause) if placement::is_lack_of_room(&cause) => Ok(Look::Done(())),
+                Err(cause) => Err(placement::explain(&spec, cause)),
+            }
+        })
+        .await
+    }
+
+    /// One call; waits where the profile is known to one of EC2's servers but not to this one.
+    async fn run(&self, spec: &LaunchSpec) -> Result<Reservation, Cause> {
+        let outcome = wait::until("the instance profile", PROFILE_KNOWN, || async {
+            match run_instances::run(&self.cloud.aws, spec).await {
+                Err(cause) if is_unknown_profile(&cause) => Ok(Look::NotYet(cause.to_string())),
+                outcome => Ok(Look::Done(outcome)),
+            }
+        })
+        .await;
+        outcome.unwrap_or_else(|error| {
+            Err(Cause {
+                code: None,
+                message: error.chain(),
+                request_id: None,
+                uncertain: false,
+            })
+        })
+    }
+
+    /// A first round gives each place its share, all at once; further rounds give what is missing to
+    /// the places that still had room, one by one.
+    async fn start(&self, places: &[Place]) -> Result<Vec<Reservation>> {
+        let asks: Vec<_> = places
+            .iter()
+            .zip(shares(self.options.count, places.len()))
+            .filter(|(_, count)| *count > 0)
+            .collect();
+        let first = join_all(asks.iter().map(|(place, count)| async move {
+            let spec = self.spec(place, *count, 0);
+            self.run(&spec)
+                .await
+                .map_err(|cause| (cause.clone(), placement::explain(&spec, cause)))
+        }))
+        .await;
+        let (mut reservations, mut failure, mut with_room) = (Vec::new(), None, Vec::new());
+        for ((place, count), outcome) in asks.iter().zip(first) {
+            match outcome {
+                Ok(reservation) => {
+                    if reservation.instances.len() >= *count as usize {
+                        with_room.push(*place);
+                    }
+                    reservations.push(reservation);
+                }
+                Err((cause, error)) => {
+                    if placement::is_lack_of_room(&cause) {
+                        self.cloud.events.note(format!("no room in {}", place.zone));
+                    }
+                    failure.get_or_insert(error);
+                }
+            }
+        }
+        // Places that got no share in the first round have not been asked.
+        with_room.extend(
+            places
+                .iter()
+                .filter(|place| !asks.iter().any(|(asked, _)| asked == place)),
+        );
+        for place in with_room {
+            let missing = self.options.count.saturating_sub(count(&reservations));
+            if missing == 0 {
+                break;
+            }
+            let spec = self.spec(place, missing, 1);
+            match self.run(&spec).await {
+                Ok(reservation) => reservations.push(reservation),
+                Err(cause) => {
+                    failure.get_or_insert(placement::explain(&spec, cause));
+                }
+            }
+        }
+        self.judge(reservations, failure)
+    }
+
+    fn judge(
+        &self,
+        reservations: Vec<Reservation>,
+        failure: Option<Error>,
+    ) -> Result<Vec<Reservation>> {
+        let started = count(&reservations);
+        if started == 0 {
+            return Err(failure
+                .unwrap_or_else(|| Error::failed("EC2 started no instance and gave no reason")));
+        }
+        if started < self.options.count {
+            let reason = failure.map_or_else(
+                || "EC2 had no room for more".to_owned(),
+                |error| error.chain(),
+            );
+            self.cloud.events.warn(format!(
+                "{started} of {} instances were started: {reason}",
+                self.options.count
+            ));
+        }
+        Ok(reservations)
+    }
+
+    /// RunInstances may succeed and leave the profile out: a worker without it could do nothing.
+    async fn ensure_profiles(&self, reservations: &[Reservation]) -> Result<()> {
+        let profile = &self.stack.instance_profile_name;
+        let all = reservations
+            .iter()
+            .flat_map(|reservation| &reservation.instances);
+        for started in all.filter(|instance| instance.profile_arn.is_none()) {
+            let instance = self.wait_listed(&started.id).await?;
+            if instance.state.is_ending() {
+                continue;
+            }
+            if instance::ensure_profile(&self.cloud.aws, &instance, profile).await? {
+                self.cloud.events.note(format!(
+                    "attached the instance profile {profile} to {}",
+                    instance.id
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    async fn wait_listed(&self, id: &str) -> Result<Instance> {
+        wait::until(&format!("{id} to be listed"), LISTED, || async {
+            let found = instance::find(&self.cloud.aws, &[id.to_owned()])
+                .await
+                .map_err(|cause| Error::failed(format!("cannot look at {id}")).because(cause))?
+                .pop()
+                .filter(|instance| instance.state != InstanceState::Unknown);
+            Ok(found.map_or_else(|| Look::NotYet("not listed".to_owned()), Look::Done))
+        })
+        .await
+    }
+
+    fn told(self, reservations: Vec<Reservation>) -> Launch {
+        let reservations = reservations
+            .into_iter()
+            .map(|reservation| LaunchedReservation {
+                id: reservation.id,
+                instances: reservation
+                    .instances
+                    .into_iter()
+                    .map(|one| Launched {
+                        id: one.id,
+                        instance_type: one.instance_type,
+                        zone: one.zone,
+                    })
+                    .collect(),
+            })
+            .collect();
+        Launch {
+            service: DEFAULT_SERVICE.to_owned(),
+            image_id: self.image.id,
+            reservations,
+            requested: self.options.count,
+            expires: self.expires,
+        }
+    }
+}
+
+fn count(reservations: &[Reservation]) -> u32 {
+    let instances: usize = reservations
+        .iter()
+        .map(|reservation| reservation.instances.len())
+        .sum();
+    u32::try_from(instances).unwrap_or(u32::MAX)
+}
+
+/// IAM's new profiles reach EC2 late: `InvalidParameterValue: Value (…) for parameter
+/// iamInstanceProfile.name is invalid. Invalid IAM Instance Profile name`.
+fn is_unknown_profile(cause: &Cause) -> bool {
+    cause.is("InvalidParameterValue")
+        && cause
+            .message
+            .to_ascii_lowercase()
+            .contains("iam instance profile")
+}
+
+/// `count` in `places` parts that differ by one at most, the larger first.
+fn shares(count: u32, places: usize) -> impl Iterator<Item = u32> {
+    let places = u32::try_from(places).unwrap_or(u32::MAX).max(1);
+    (0..places).map(move |place| count / places + u32::from(place < count % places))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn launch() -> Launch {
+        let launched = |id: &str| Launched {
+            id: id.to_owned(),
+            instance_type: "c7i.large".to_owned(),
+            zone: Some("us-local-1a".to_owned()),
+        };
+        Launch {
+            service: "ConvertVideo".into(),
+            image_id: "ami-2eba5f47".into(),
+            reservations: vec![
+                LaunchedReservation {
+                    id: "r-1".into(),
+                    instances: vec![launched("i-1"), launched("i-2")],
+                },
+                LaunchedReservation {
+                    id: "r-2".into(),
+                    instances: vec![launched("i-3")],
+                },
+            ],
+            requested: 3,
+            expires: "2026-01-02T03:04:05Z".parse().expect("time"),
+        }
+    }
+
+    #[test]
+    fn a_launch_reads_like_the_article() {
+        insta::assert_snapshot!(launch().text(), @r"
+        Server: ConvertVideo - ami-2eba5f47 (Started)
+        Reservation r-1 contains the following instances:
+            i-1
+            i-2
+        Reservation r-2 contains the following instances:
+            i-3
+        ");
+        assert_eq!(launch().instances().count(), 3);
+    }
+
+    #[test]
+    fn what_is_rendered_is_what_the_worker_reads() {
+        let given = UserData {
+            service: "ConvertVideo".into(),
+            stack: "demo".into(),
+            region: "eu-west-1".into(),
+            account: "123456789012".into(),
+            input_queue: "https://sqs.eu-west-1.amazonaws.com/123456789012/muck-demo-input".into(),
+            output_queue: "https://sqs.eu-west-1.amazonaws.com/123456789012/muck-demo-output"
+                .into(),
+            input_bucket: "muck-demo-input-123456789012-eu-west-1-an".into(),
+            output_bucket: "muck-demo-output-123456789012-eu-west-1-an".into(),
+            idle_seconds: 60,
+            expires: "2026-01-02T03:04:05Z".parse().expect("time"),
+            notify_topic: Some("arn:aws:sns:eu-west-1:123456789012:muck-demo-notify".into()),
+            batch: Some("holiday".into()),
+        };
+        for (topic, batch) in [(true, true), (true, false), (false, true), (false, false)] {
+            let mut given = given.clone();
+            given.notify_topic = given.notify_topic.filter(|_| topic);
+            given.batch = given.batch.filter(|_| batch);
+            let data = serde_json::json!({
+                "service": given.service,
+                "stack": given.stack,
+                "region": given.region,
+                "account": given.account,
+                "input_queue": given.input_queue,
+                "output_queue": given.output_queue,
+                "input_bucket": given.input_bucket,
+                "output_bucket": given.output_bucket,
+                "idle_seconds": given.idle_seconds,
+                "expires": dates::write(given.expires),
+                "notify_topic": given.notify_topic,
+                "batch": given.batch,
+            });
+            let text = template::render("user-data.hbs", USER_DATA, &data).expect("renders");
+            assert_eq!(UserData::parse(&text).expect("parses"), given);
+            assert_eq!(
+                text,
+                given.to_message().to_string(),
+                "the same text as the worker's own"
+            );
+        }
+    }
+
+    #[test]
+    fn only_the_late_profile_is_waited_for() {
+        let cause = |message: &str| Cause {
+            code: Some("InvalidParameterValue".to_owned()),
+            message: message.to_owned(),
+            request_id: None,
+            uncertain: false,
+        };
+        assert!(is_unknown_profile(&cause(
+            "Value (muck-demo-worker) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance Profile name"
+        )));
+        assert!(!is_unknown_profile(&cause(
+            "Invalid value 'c99.large' for InstanceType."
+        )));
+    }
+
+    proptest! {
+        #[test]
+        fn shares_are_even_and_complete(count in 0_u32..1000, places in 1_usize..10) {
+            let all: Vec<u32> = shares(count, places).collect();
+            prop_assert_eq!(all.len(), places);
+            prop_assert_eq!(all.iter().sum::<u32>(), count);
+            prop_assert!(all.iter().max().zip(all.iter().min()).is_some_and(|(max, min)| max - min <= 1));
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! `muck launch`.
+
+use crate::batch::launch::{self, Launch, LaunchOptions};
+use crate::error::Result;
+use crate::session::Session;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// How many instances to start [default: from muck.toml, else 1]
+    #[arg(long, short = 'n', value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    instances: Option<u32>,
+    /// Instance type [default: from muck.toml]
+    #[arg(long = "type", short = 't', value_name = "TYPE")]
+    instance_type: Option<String>,
+    /// Tell this address when an instance starts and stops
+    #[arg(long, short, value_name = "ADDRESS")]
+    email: Option<String>,
+    /// Tag the instances with this batch
+    #[arg(long, short)]
+    batch: Option<String>,
+    /// Start from this AMI [default: the stack's newest of the current recipe]
+    #[arg(long, value_name = "AMI")]
+    image: Option<String>,
+}
+
+pub async fn run(args: &Args, session: &Session) -> Result<()> {
+    let cloud = session.cloud().await?;
+    let options = LaunchOptions {
+        count: args.instances.unwrap_or(cloud.config.instances),
+        instance_type: args.instance_type.clone(),
+        email: args.email.clone(),
+        batch: args.batch.clone(),
+        image: args.image.clone(),
+    };
+    let launch = launch::launch(&cloud, &options).await?;
+    session.ui.data(&launch, Launch::text)
+}
