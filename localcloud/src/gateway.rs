@@ -214,9 +214,9 @@ impl Gateway {
         self.run(
             service.name,
             &action,
-            caller,
+            &principal_name(&caller.principal),
             entry,
-            move |caller| async move {
+            async move {
                 // A task of its own: a call that began takes its effect even if the caller goes away.
                 let work =
                     async move { gateway.query_action(service, &caller, &name, params).await };
@@ -315,18 +315,14 @@ impl Gateway {
                 return Ok(json_error(&error, &request_id));
             }
         };
-        let gateway = Arc::clone(&self);
-        let name = action.clone();
         self.run(
             "sqs",
-            &name,
-            caller,
+            &action,
+            &principal_name(&caller.principal),
             entry,
-            move |caller| async move {
-                // Not a task of its own: a receive whose caller is gone must not take messages.
-                gateway.sqs.handle(&caller, &action, &body).await
-            },
-            move |result| match result {
+            // Not a task of its own: a receive whose caller is gone must not take messages.
+            self.sqs.handle(&caller, &action, &body),
+            |result| match result {
                 Ok(value) => {
                     let body = if value.is_null() {
                         String::new()
@@ -355,29 +351,22 @@ impl Gateway {
         let (parts, body) = request.into_parts();
         let action = crate::s3_action::name(&parts);
         let entry = self.journal.begin(self.clock.now(), "s3", &action);
-        let key = access_key_of(&parts).and_then(|id| find_key(&self.store, &id).ok().flatten());
-        let caller = Caller {
-            principal: match key {
-                Some(key) => {
-                    entry.principal(&principal_name(&key.principal));
-                    key.principal
-                }
-                // Nobody's: S3 will deny it. The name serves the fault rules alone.
-                None => Principal::Role {
-                    role: "unknown".to_owned(),
-                    session: "unknown".to_owned(),
-                },
-            },
-            access_key_id: String::new(),
-        };
+        // Said, not verified yet: it serves the journal and the fault rules alone.
+        let principal = access_key_of(&parts)
+            .and_then(|id| find_key(&self.store, &id).ok().flatten())
+            .map_or_else(
+                || "unknown".to_owned(),
+                |key| principal_name(&key.principal),
+            );
+        entry.principal(&principal);
         let s3 = self.s3.clone();
         let request = Request::from_parts(parts, s3s::Body::from(body));
         self.run(
             "s3",
             &action,
-            caller,
+            &principal,
             entry,
-            move |_| async move { Ok(s3.call(request).await) },
+            async move { Ok(s3.call(request).await) },
             |result| match result {
                 Ok(Ok(response)) => (
                     None,
@@ -421,18 +410,16 @@ impl Gateway {
 
     /// Runs a verified call under the fault that is due to it. `work` does it, `respond` writes the answer
     /// and says the error's code.
-    async fn run<T, W: Future<Output = ApiResult<T>>>(
+    async fn run<T>(
         &self,
         service: &str,
         action: &str,
-        caller: Caller,
+        principal: &str,
         entry: Entry,
-        work: impl FnOnce(Caller) -> W,
+        work: impl Future<Output = ApiResult<T>>,
         respond: impl FnOnce(ApiResult<T>) -> (Option<String>, Response<Body>),
     ) -> Result<Response<Body>, Dropped> {
-        let verdict = self
-            .faults
-            .judge(service, action, &principal_name(&caller.principal));
+        let verdict = self.faults.judge(service, action, principal);
         if !verdict.delay.is_zero() {
             tokio::time::sleep(verdict.delay).await;
         }
@@ -463,7 +450,7 @@ impl Gateway {
             }
             None => {}
         }
-        let (code, response) = respond(work(caller).await);
+        let (code, response) = respond(work.await);
         match verdict.fault {
             Some(Fault::TimeoutAfter) => {
                 entry.held(Progress::HeldAfter);

@@ -57,6 +57,8 @@ CREATE TABLE IF NOT EXISTS sqs_messages (
     dead_letter_source TEXT     -- ARN of the queue it was moved from
 ) STRICT;
 CREATE INDEX IF NOT EXISTS sqs_messages_by_visibility ON sqs_messages (queue, visible_at, seq);
+CREATE INDEX IF NOT EXISTS sqs_messages_by_age ON sqs_messages (queue, sent);
+CREATE INDEX IF NOT EXISTS sqs_messages_by_count ON sqs_messages (queue, receive_count);
 CREATE TABLE IF NOT EXISTS sqs_move_tasks (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
     handle TEXT NOT NULL,

@@ -137,6 +137,54 @@ async fn a_long_poll_is_woken_by_a_send() {
 }
 
 #[tokio::test]
+async fn a_poll_whose_caller_is_gone_takes_nothing() {
+    let cloud = Cloud::start().await;
+    let sqs = cloud.sqs();
+    let url = queue(&sqs, "q").await;
+    // A client of its own: its connection ends with it.
+    let waiting = {
+        let (sqs, url) = (cloud.sqs(), url.clone());
+        tokio::spawn(async move {
+            sqs.receive_message()
+                .queue_url(url)
+                .wait_time_seconds(20)
+                .send()
+                .await
+        })
+    };
+    let progress = async || {
+        let calls = cloud.calls().await;
+        calls
+            .iter()
+            .find(|call| call["action"] == "ReceiveMessage")
+            .map(|call| call["progress"].clone())
+    };
+    while progress().await.is_none() {
+        tokio::task::yield_now().await;
+    }
+    waiting.abort();
+    let since = Instant::now();
+    while progress().await.unwrap() != "abandoned" {
+        assert!(
+            since.elapsed() < Duration::from_secs(10),
+            "the poll goes on"
+        );
+        tokio::task::yield_now().await;
+    }
+    sqs.send_message()
+        .queue_url(&url)
+        .message_body("x")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(
+        counts(&sqs, &url).await,
+        ("1".into(), "0".into(), "0".into())
+    );
+    cloud.shutdown().await;
+}
+
+#[tokio::test]
 async fn a_poll_ends_when_a_message_becomes_visible_again() {
     let cloud = Cloud::start().await;
     let sqs = cloud.sqs();

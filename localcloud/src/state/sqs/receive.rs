@@ -38,7 +38,7 @@ pub struct Taken {
     pub buried: usize,
 }
 
-/// Takes up to `most` visible messages, oldest first, and keeps them invisible for `visibility_seconds`.
+/// Takes up to `most` visible messages, those longest visible first, and keeps them invisible for `visibility_seconds`.
 ///
 /// # Errors
 /// `OverLimit` with 120,000 in flight.
@@ -55,7 +55,7 @@ pub fn receive(
     let buried = bury(db, queue, at)?;
     let sequence: Vec<i64> = db
         .prepare_cached(
-            "SELECT seq FROM sqs_messages WHERE queue = ?1 AND visible_at <= ?2 ORDER BY seq LIMIT ?3",
+            "SELECT seq FROM sqs_messages WHERE queue = ?1 AND visible_at <= ?2 ORDER BY visible_at, seq LIMIT ?3",
         )?
         .query_map(
             params![queue.id, at, most],
@@ -130,7 +130,8 @@ fn bury(db: &Connection, queue: &Queue, at: i64) -> ApiResult<usize> {
     }
     let buried = db
         .prepare_cached(
-            "UPDATE sqs_messages SET queue = ?3, receipt = NULL, received = NULL, visible_at = ?2,
+            // By count: few are received often, while many may be visible.
+        "UPDATE sqs_messages INDEXED BY sqs_messages_by_count SET queue = ?3, receipt = NULL, received = NULL, visible_at = ?2,
              dead_letter_source = ?4
          WHERE queue = ?1 AND visible_at <= ?2 AND receive_count >= ?5",
         )?
