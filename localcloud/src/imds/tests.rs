@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use aws_config::imds::Client;
 use aws_config::imds::credentials::ImdsCredentialsProvider;
+use aws_config::provider_config::ProviderConfig;
 use aws_credential_types::provider::ProvideCredentials;
 use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt, Empty};
@@ -81,7 +82,9 @@ impl Cloud {
     }
 
     fn client(&self) -> Client {
+        let http = aws_smithy_http_client::Builder::new().build_http();
         Client::builder()
+            .configure(&ProviderConfig::default().with_http_client(http))
             .endpoint(&self.endpoint)
             .unwrap()
             .max_attempts(1)

@@ -260,6 +260,7 @@ impl ProcessMachine {
     fn watch(&self) -> DriverResult<Child> {
         Command::new("setsid")
             .args(["sh", "-c", WATCH, "watch", &self.mark])
+            .arg(self.boot.join("init.pid"))
             .env_clear()
             .env("PATH", PATH)
             .current_dir("/")

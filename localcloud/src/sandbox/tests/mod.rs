@@ -192,6 +192,7 @@ async fn serve_until_killed(choice: DriverChoice) {
 /// Boots in a server of its own, kills that with SIGKILL, and sees the guest's processes go.
 async fn guests_die_with_the_server(helper: &str) {
     let cache = cache_dir();
+    std::fs::create_dir_all(&cache).unwrap();
     let dir = tempfile::Builder::new()
         .prefix("killed.")
         .tempdir_in(&cache)
