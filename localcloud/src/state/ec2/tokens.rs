@@ -65,3 +65,43 @@ pub fn remember(
     )?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::{Clock, ManualClock};
+    use crate::state::Store;
+
+    #[test]
+    fn a_token_is_remembered_for_a_day_by_action_and_parameters() {
+        let store = Store::in_memory().unwrap();
+        let clock = ManualClock::new("2026-01-02T03:04:05Z".parse().unwrap());
+        let token = Token {
+            action: "RunInstances",
+            token: "t",
+            fingerprint: "f",
+        };
+        let recall = |token: Token<'_>| store.transaction(|tx| recall(tx, token, clock.now()));
+        assert_eq!(recall(token).unwrap(), None);
+        store
+            .transaction(|tx| remember(tx, token, "r-1", clock.now()))
+            .unwrap();
+        clock.advance(REMEMBERED - SignedDuration::from_secs(1));
+        assert_eq!(recall(token).unwrap().as_deref(), Some("r-1"));
+        let other = Token {
+            fingerprint: "g",
+            ..token
+        };
+        assert_eq!(
+            recall(other).unwrap_err().code,
+            "IdempotentParameterMismatch"
+        );
+        let elsewhere = Token {
+            action: "CopyImage",
+            ..other
+        };
+        assert_eq!(recall(elsewhere).unwrap(), None);
+        clock.advance(SignedDuration::from_secs(1));
+        assert_eq!(recall(other).unwrap(), None);
+    }
+}
