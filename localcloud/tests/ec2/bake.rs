@@ -157,7 +157,7 @@ async fn a_bake_from_base_to_worker_and_its_removal() {
         .await
         .unwrap_err();
     assert_eq!(code(&error).0, "InvalidAMIID.Unavailable");
-    assert_eq!(cloud.layers(), [snapshot.clone()]);
+    assert_eq!(cloud.layers(), std::slice::from_ref(&snapshot));
 
     cloud
         .client

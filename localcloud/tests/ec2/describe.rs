@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use aws_sdk_ec2::types::{
-    ArchitectureType, Filter, InstanceType, LocationType, ResourceType, Tag, TagSpecification,
+    ArchitectureType, Filter, InstanceType, LocationType, Reservation, ResourceType, Tag,
+    TagSpecification,
 };
 use localcloud::ec2::base::BASE_IMAGE;
 
@@ -84,7 +85,7 @@ async fn instances_are_found_by_filters() {
         let found: BTreeSet<_> = answer
             .reservations()
             .iter()
-            .flat_map(|reservation| reservation.instances())
+            .flat_map(Reservation::instances)
             .map(|instance| instance.instance_id().unwrap())
             .collect();
         assert_eq!(found, expected.into_iter().collect(), "{name}={value}");
@@ -149,7 +150,7 @@ async fn pages_hold_everything_once() {
         seen.extend(
             page.reservations()
                 .iter()
-                .flat_map(|reservation| reservation.instances())
+                .flat_map(Reservation::instances)
                 .map(|instance| instance.instance_id().unwrap().to_owned()),
         );
         sizes.push(seen.len() - before);

@@ -230,7 +230,7 @@ async fn refuses_what_ec2_refuses() {
             .device_index(index)
             .build()
     };
-    let cases = [
+    let cases = vec![
         (
             cloud.run().instance_type(InstanceType::from("z9.huge")),
             "InvalidParameterValue",

@@ -9,3 +9,4 @@ mod model;
 mod rig;
 mod survive;
 mod tags;
+mod wire;

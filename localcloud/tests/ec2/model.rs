@@ -3,6 +3,7 @@
 use aws_sdk_ec2::types::{
     ArchitectureValues, BlockDeviceMapping, EbsBlockDevice, ShutdownBehavior,
 };
+use localcloud::ec2::base::BASE_SNAPSHOT;
 use proptest::prelude::*;
 
 use super::rig::{Cloud, state_of, volume_of};
@@ -241,17 +242,9 @@ impl Cloud {
             disk.running.is_empty()
                 && disk.volumes.is_empty()
                 && disk.served.is_empty()
-                && self.layers_of(disk).is_empty()
+                && disk.snapshots.keys().all(|id| id == BASE_SNAPSHOT)
         })
         .await;
-    }
-
-    fn layers_of(&self, disk: &super::rig::Disk) -> Vec<String> {
-        disk.snapshots
-            .keys()
-            .filter(|id| *id != localcloud::ec2::base::BASE_SNAPSHOT)
-            .cloned()
-            .collect()
     }
 }
 
