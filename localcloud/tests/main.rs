@@ -8,3 +8,4 @@ mod s3;
 mod server;
 mod sns;
 mod sqs;
+mod whole;

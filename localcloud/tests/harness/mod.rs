@@ -202,22 +202,27 @@ impl Cloud {
         )
     }
 
-    /// Any request, as it is.
-    pub async fn raw(&self, mut request: http::Request<Full<Bytes>>) -> (u16, Bytes) {
-        let authority = self.info.endpoint.strip_prefix("http://").expect("http");
-        request
-            .headers_mut()
-            .insert("host", authority.parse().expect("a host"));
-        let stream = tokio::net::TcpStream::connect(authority)
-            .await
-            .expect("connects");
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-            .await
-            .expect("HTTP");
-        tokio::spawn(connection);
-        let response = sender.send_request(request).await.expect("an answer");
-        let status = response.status().as_u16();
-        let body = response.collect().await.expect("a body").to_bytes();
-        (status, body)
+    /// Any request to the server, as it is.
+    pub async fn raw(&self, request: http::Request<Full<Bytes>>) -> (u16, Bytes) {
+        send_raw(&self.info.endpoint, request).await
     }
+}
+
+/// Any request to an endpoint (`http://127.0.0.1:PORT`), as it is.
+pub async fn send_raw(endpoint: &str, mut request: http::Request<Full<Bytes>>) -> (u16, Bytes) {
+    let authority = endpoint.strip_prefix("http://").expect("http");
+    request
+        .headers_mut()
+        .insert("host", authority.parse().expect("a host"));
+    let stream = tokio::net::TcpStream::connect(authority)
+        .await
+        .expect("connects");
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .expect("HTTP");
+    tokio::spawn(connection);
+    let response = sender.send_request(request).await.expect("an answer");
+    let status = response.status().as_u16();
+    let body = response.collect().await.expect("a body").to_bytes();
+    (status, body)
 }
