@@ -247,7 +247,7 @@ async fn role_credentials_come_by_the_sdks_provider_and_are_renewed() {
         again.contains(first.access_key_id()),
         "the same while they last"
     );
-    let left = Duration::from_secs(10 * 60);
+    let left = Duration::from_mins(10);
     let expiry = Timestamp::try_from(first.expiry().unwrap()).unwrap();
     cloud.clock.advance(
         expiry.duration_since(cloud.clock.now()) - SignedDuration::try_from(left).unwrap(),

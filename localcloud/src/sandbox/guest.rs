@@ -22,7 +22,7 @@ const POWER_OFF_GRACE: Duration = Duration::from_secs(10);
 const KILL_GRACE: Duration = Duration::from_secs(10);
 
 /// How long a boot may take until init runs. It takes a fraction of a second on an idle machine.
-const BOOT_GRACE: Duration = Duration::from_secs(60);
+const BOOT_GRACE: Duration = Duration::from_mins(1);
 
 /// Exit code of an init that asks for a reboot: 128 + SIGHUP, by which reboot(2) ends the init of a
 /// pid namespace.
@@ -164,13 +164,14 @@ impl Guest {
                     continue;
                 }
                 Ok(_) => up |= ready.is_none(),
-                Err(error) => match ready.take() {
-                    Some(ready) => {
+                Err(error) => {
+                    if let Some(ready) = ready.take() {
                         // Nobody waits any more if the boot took too long.
                         let _ = ready.send(Err(error));
+                    } else {
+                        tracing::error!(instance = self.instance_id, %error, "reboot failed");
                     }
-                    None => tracing::error!(instance = self.instance_id, %error, "reboot failed"),
-                },
+                }
             }
             break;
         }

@@ -15,7 +15,7 @@ mod process;
 mod sandbox;
 
 /// Longer than any boot or power-off here takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 const BASE: &str = "snap-base";
 
