@@ -70,6 +70,10 @@ pub enum Command {
     Submit(commands::submit::Args),
     /// Wait for a batch, fetch its results, print the statistics
     Results(commands::results::Args),
+    /// Show queues, instances, jobs done, throughput and what was spent
+    Status(commands::status::Args),
+    /// What a batch cost, from what it really used
+    Bill(commands::bill::Args),
 }
 
 impl Command {

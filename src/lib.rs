@@ -81,5 +81,7 @@ async fn dispatch(command: &Command, session: &Session) -> Result<()> {
         Command::Launch(args) => Box::pin(commands::launch::run(args, session)).await,
         Command::Submit(args) => commands::submit::run(args, session).await,
         Command::Results(args) => commands::results::run(args, session).await,
+        Command::Status(args) => commands::status::run(args, session).await,
+        Command::Bill(args) => commands::bill::run(args, session).await,
     }
 }

@@ -133,6 +133,24 @@ impl<'a> Collector<'a> {
         Ok(came)
     }
 
+    /// Counts the stack's queues without taking part in a batch.
+    pub async fn look(cloud: &Cloud) -> Result<Depths> {
+        let (input, output, failed) = (
+            cloud.names.input_queue(),
+            cloud.names.output_queue(),
+            cloud.names.failed_queue(),
+        );
+        let count =
+            async |name: &str| message::depth(cloud, &message::open(cloud, name).await?).await;
+        let (input, output, failed) =
+            tokio::try_join!(count(&input), count(&output), count(&failed))?;
+        Ok(Depths {
+            input,
+            output,
+            failed,
+        })
+    }
+
     /// Counts the three queues.
     pub async fn depths(&self) -> Result<Depths> {
         let (input, output, failed) = tokio::try_join!(

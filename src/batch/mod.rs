@@ -8,6 +8,7 @@
 //! The ledger is the one thing kept on this machine: it remembers what was submitted and what came
 //! back. It is never needed to tear a stack down.
 
+pub mod bill;
 mod collect;
 mod digest;
 mod fetch;
@@ -17,17 +18,22 @@ pub mod ledger;
 mod log_csv;
 pub mod money;
 mod place;
+pub mod prices;
 pub mod results;
 mod scan;
 mod stall;
 pub mod statistics;
+pub mod status;
 pub mod submit;
 mod upload;
+pub mod usage;
 
+pub use bill::{Bill, bill};
 pub use fleet::observe_instances;
 pub use launch::{Launch, LaunchOptions, launch};
 pub use results::{Report, ResultsOptions, results};
 pub use statistics::Statistics;
+pub use status::{Status, status};
 pub use submit::{Submission, SubmitOptions, submit};
 
 use crate::error::{Error, Result};

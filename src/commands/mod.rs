@@ -1,8 +1,10 @@
 //! One file a subcommand: arguments in, domain calls, data out. Thin.
 
 pub mod bake;
+pub mod bill;
 pub mod init;
 pub mod launch;
 pub mod local;
 pub mod results;
+pub mod status;
 pub mod submit;
