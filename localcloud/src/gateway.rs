@@ -3,6 +3,9 @@
 
 mod answer;
 mod control;
+mod query;
+mod s3;
+mod sqs;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -16,22 +19,22 @@ use hyper::body::Incoming;
 use s3s::service::S3Service;
 
 pub use answer::{Body, Dropped};
-use answer::{cut_off, json_error, plain, s3_error, xml};
+use answer::{cut_off, plain, xml};
+use query::{QUERY_SERVICES, QueryService};
 
 use crate::caller::Caller;
 use crate::clock::Clock;
 use crate::ec2::Ec2;
 use crate::error::{ApiError, ApiResult};
 use crate::faults::{Fault, Faults};
-use crate::iam::{Context, Iam, authorize};
+use crate::iam::Iam;
 use crate::journal::{Entry, Journal, Progress};
-use crate::json_protocol;
-use crate::query_protocol::{Envelope, Params, XmlBody};
+use crate::query_protocol::Envelope;
 use crate::signature::{self, Authorization, Dialect};
 use crate::sns::Sns;
 use crate::sqs::Sqs;
 use crate::state::Store;
-use crate::state::iam::{AccessKey, Principal, find_key};
+use crate::state::iam::{AccessKey, Principal};
 use crate::sts::Sts;
 
 /// Largest body of a call that is not S3's: an SQS batch of 1 MiB, with room for its JSON escapes.
@@ -57,48 +60,6 @@ pub struct Gateway {
     /// What `/_muck/health` says.
     pub health: serde_json::Value,
 }
-
-/// A service that speaks the query protocol.
-struct QueryService {
-    name: &'static str,
-    /// The only API version.
-    version: &'static str,
-    envelope: Envelope,
-    dialect: Dialect,
-}
-
-const QUERY_SERVICES: &[QueryService] = &[
-    QueryService {
-        name: "ec2",
-        version: "2016-11-15",
-        envelope: Envelope::Ec2,
-        dialect: Dialect::Ec2,
-    },
-    QueryService {
-        name: "iam",
-        version: "2010-05-08",
-        envelope: Envelope::AwsQuery {
-            namespace: crate::iam::NAMESPACE,
-        },
-        dialect: Dialect::Query,
-    },
-    QueryService {
-        name: "sts",
-        version: "2011-06-15",
-        envelope: Envelope::AwsQuery {
-            namespace: crate::sts::NAMESPACE,
-        },
-        dialect: Dialect::Query,
-    },
-    QueryService {
-        name: "sns",
-        version: "2010-03-31",
-        envelope: Envelope::AwsQuery {
-            namespace: crate::sns::NAMESPACE,
-        },
-        dialect: Dialect::Query,
-    },
-];
 
 /// Which protocol a request speaks.
 enum Target {
@@ -134,7 +95,8 @@ fn target(parts: &Parts) -> Target {
                 .query()
                 .is_some_and(|query| query.contains("X-Amz-")) =>
         {
-            Target::Query(&QUERY_SERVICES[1])
+            // Which one it was meant for can't be known; all refuse it alike.
+            Target::Query(&QUERY_SERVICES[0])
         }
         _ => Target::S3,
     }
@@ -171,219 +133,6 @@ impl Gateway {
                 "",
             )),
         }
-    }
-
-    async fn answer_query(
-        self: Arc<Self>,
-        service: &'static QueryService,
-        request: Request<Incoming>,
-    ) -> Result<Response<Body>, Dropped> {
-        let request_id = uuid::Uuid::new_v4().to_string();
-        let (parts, body) = request.into_parts();
-        let read = read_body(body).await.and_then(|body| {
-            let params = Params::parse(&body)?;
-            let action = params.required("Action")?;
-            Ok((body, params, action))
-        });
-        let action = read.as_ref().map_or("Unknown", |(_, _, action)| action);
-        let entry = self.journal.begin(self.clock.now(), service.name, action);
-        let ready = read.and_then(|(body, params, action)| {
-            let caller = self.verify(service.dialect, &parts, &body, &entry)?;
-            let version = params.required("Version")?;
-            if version != service.version {
-                return Err(ApiError::new(
-                    "InvalidAction",
-                    format!(
-                        "Could not find operation {action} for version {version} (the local cloud has {})",
-                        service.version
-                    ),
-                ));
-            }
-            Ok((params, caller, action))
-        });
-        let (params, caller, action) = match ready {
-            Ok(ready) => ready,
-            Err(error) => {
-                entry.done(error.status, Some(&error.code));
-                let document = service.envelope.error(&error, &request_id);
-                return Ok(xml(error.status, document, &request_id));
-            }
-        };
-        let gateway = Arc::clone(&self);
-        let name = action.clone();
-        self.run(
-            service.name,
-            &action,
-            &principal_name(&caller.principal),
-            entry,
-            async move {
-                // A task of its own: a call that began takes its effect even if the caller goes away.
-                let work =
-                    async move { gateway.query_action(service, &caller, &name, params).await };
-                tokio::spawn(work)
-                    .await
-                    .unwrap_or_else(|panic| Err(ApiError::internal(panic)))
-            },
-            |result| match result {
-                Ok(body) => {
-                    let document = service.envelope.answer(&action, &body, &request_id);
-                    (None, xml(200, document, &request_id))
-                }
-                Err(error) => {
-                    let document = service.envelope.error(&error, &request_id);
-                    (Some(error.code), xml(error.status, document, &request_id))
-                }
-            },
-        )
-        .await
-    }
-
-    async fn query_action(
-        &self,
-        service: &QueryService,
-        caller: &Caller,
-        action: &str,
-        mut params: Params,
-    ) -> ApiResult<XmlBody> {
-        let answer = match service.name {
-            "ec2" => {
-                // Resource-level permissions of EC2 are not told apart: the action is checked on `*`.
-                authorize(
-                    &self.store,
-                    caller,
-                    &format!("ec2:{action}"),
-                    "*",
-                    &Context::at(self.clock.now()),
-                )
-                .map_err(|error| {
-                    ApiError::new(
-                        "UnauthorizedOperation",
-                        format!(
-                            "You are not authorized to perform this operation. {}",
-                            error.message
-                        ),
-                    )
-                    .with_status(403)
-                })?;
-                self.ec2.handle(caller, action, &mut params).await
-            }
-            "iam" => self.iam.handle(caller, action, &mut params).await,
-            "sts" => self.sts.handle(caller, action, &mut params).await,
-            _ => self.sns.handle(caller, action, &mut params).await,
-        }?;
-        // Services refuse unknown parameters before they act; this finds one that forgot to.
-        params.finish().map_err(|error| {
-            ApiError::internal(format!("{} {action} left unread: {error}", service.name))
-        })?;
-        Ok(answer)
-    }
-
-    async fn answer_sqs(
-        self: Arc<Self>,
-        request: Request<Incoming>,
-    ) -> Result<Response<Body>, Dropped> {
-        let request_id = uuid::Uuid::new_v4().to_string();
-        let (parts, body) = request.into_parts();
-        let target = parts
-            .headers
-            .get("x-amz-target")
-            .and_then(|target| target.to_str().ok())
-            .and_then(|target| target.strip_prefix("AmazonSQS."))
-            .map(str::to_owned);
-        let entry = self.journal.begin(
-            self.clock.now(),
-            "sqs",
-            target.as_deref().unwrap_or("Unknown"),
-        );
-        let ready = async {
-            let body = read_body(body).await?;
-            let caller = self.verify(Dialect::Json, &parts, &body, &entry)?;
-            let action = target.ok_or_else(|| {
-                ApiError::new(
-                    "InvalidAction",
-                    "The request has no X-Amz-Target AmazonSQS.…: the local cloud's SQS speaks AWS JSON 1.0 \
-                     (not the older query protocol).",
-                )
-            })?;
-            Ok::<_, ApiError>((body, caller, action))
-        }
-        .await;
-        let (body, caller, action) = match ready {
-            Ok(ready) => ready,
-            Err(error) => {
-                entry.done(error.status, Some(&error.code));
-                return Ok(json_error(&error, &request_id));
-            }
-        };
-        self.run(
-            "sqs",
-            &action,
-            &principal_name(&caller.principal),
-            entry,
-            // Not a task of its own: a receive whose caller is gone must not take messages.
-            self.sqs.handle(&caller, &action, &body),
-            |result| match result {
-                Ok(value) => {
-                    let body = if value.is_null() {
-                        String::new()
-                    } else {
-                        value.to_string()
-                    };
-                    (
-                        None,
-                        plain(200, json_protocol::CONTENT_TYPE, body, &request_id),
-                    )
-                }
-                Err(error) => {
-                    let response = json_error(&error, &request_id);
-                    (Some(error.code), response)
-                }
-            },
-        )
-        .await
-    }
-
-    /// S3 verifies and authorises by itself; here its calls are only noted and meet their faults.
-    async fn answer_s3(
-        self: Arc<Self>,
-        request: Request<Incoming>,
-    ) -> Result<Response<Body>, Dropped> {
-        let (parts, body) = request.into_parts();
-        let action = crate::s3_action::name(&parts);
-        let entry = self.journal.begin(self.clock.now(), "s3", &action);
-        // Said, not verified yet: it serves the journal and the fault rules alone.
-        let principal = access_key_of(&parts)
-            .and_then(|id| find_key(&self.store, &id).ok().flatten())
-            .map_or_else(
-                || "unknown".to_owned(),
-                |key| principal_name(&key.principal),
-            );
-        entry.principal(&principal);
-        let s3 = self.s3.clone();
-        let request = Request::from_parts(parts, s3s::Body::from(body));
-        self.run(
-            "s3",
-            &action,
-            &principal,
-            entry,
-            async move { Ok(s3.call(request).await) },
-            |result| match result {
-                Ok(Ok(response)) => (
-                    None,
-                    response.map(|body| body.map_err(Into::into).boxed_unsync()),
-                ),
-                Ok(Err(error)) => {
-                    let error = ApiError::internal(format!("{error:?}"));
-                    let response = s3_error(&error);
-                    (Some(error.code), response)
-                }
-                Err(error) => {
-                    let response = s3_error(&error);
-                    (Some(error.code), response)
-                }
-            },
-        )
-        .await
     }
 
     /// Who calls; noted in the journal.
@@ -483,16 +232,6 @@ async fn read_body(body: Incoming) -> ApiResult<Bytes> {
             format!("The request's body did not arrive whole: {error}"),
         )),
     }
-}
-
-/// The access key that an S3 request says it is signed with, in its header or its URL.
-fn access_key_of(parts: &Parts) -> Option<String> {
-    if let Ok(Some(authorization)) = Authorization::from_headers(&parts.headers) {
-        return Some(authorization.access_key_id);
-    }
-    url::form_urlencoded::parse(parts.uri.query()?.as_bytes())
-        .find(|(name, _)| name == "X-Amz-Credential")
-        .and_then(|(_, credential)| Some(credential.split('/').next()?.to_owned()))
 }
 
 /// A request's head alone.

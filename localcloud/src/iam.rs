@@ -9,6 +9,7 @@ pub mod policy;
 mod profiles;
 mod roles;
 mod validation;
+mod wildcard;
 
 use std::sync::Arc;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::policy::matches;
+use super::wildcard::matches;
 use crate::account::{ACCOUNT, REGION};
 
 /// What is known of a request: condition keys (case-insensitive) and their values.

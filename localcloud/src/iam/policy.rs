@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::condition::{self, Context};
+use super::wildcard::matches;
 use crate::error::{ApiError, ApiResult};
 
 /// One string or a list of them, as everywhere in policies.
@@ -285,40 +286,8 @@ fn names_service(principal: &serde_json::Value, service: &str) -> bool {
     }
 }
 
-/// Matches `*` (any run of characters) and `?` (any one), case sensitive.
-pub(super) fn matches(pattern: &str, text: &str) -> bool {
-    let pattern: Vec<char> = pattern.chars().collect();
-    let text: Vec<char> = text.chars().collect();
-    let (mut p, mut t) = (0, 0);
-    // Where to go on after a star that must take one character more.
-    let mut retry: Option<(usize, usize)> = None;
-    while t < text.len() {
-        match pattern.get(p) {
-            Some('*') => {
-                retry = Some((p + 1, t));
-                p += 1;
-            }
-            Some(&c) if c == '?' || c == text[t] => {
-                p += 1;
-                t += 1;
-            }
-            _ => match retry {
-                Some((after_star, taken)) => {
-                    retry = Some((after_star, taken + 1));
-                    p = after_star;
-                    t = taken + 1;
-                }
-                None => return false,
-            },
-        }
-    }
-    pattern[p..].iter().all(|&c| c == '*')
-}
-
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
 
     fn decide(document: &str, action: &str, resource: &str) -> Decision {
@@ -413,19 +382,6 @@ mod tests {
             .unwrap();
             assert!(trust.allows_service("ec2.amazonaws.com"));
             assert!(!trust.allows_service("ecs.amazonaws.com"));
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn a_pattern_made_from_a_text_matches_it(text in "[a-c]{0,12}", cut in 0usize..12, length in 0usize..6) {
-            let cut = cut.min(text.len());
-            let end = (cut + length).min(text.len());
-            let pattern = format!("{}*{}", &text[..cut], &text[end..]);
-            prop_assert!(matches(&pattern, &text));
-            prop_assert!(matches(&text.replace('b', "?"), &text));
-            let longer = format!("{text}x");
-            prop_assert!(!matches(&longer, &text));
         }
     }
 }
