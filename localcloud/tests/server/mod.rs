@@ -1,10 +1,15 @@
 //! The server's life: one a folder, found by its folder, reset with all that it held.
 
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
-use localcloud::server::{DriverChoice, ServeOptions, ServerError, find, reset, serve};
+use localcloud::server::{
+    DriverChoice, ServeOptions, ServerError, ServerInfo, find, reset, serve, stop,
+};
 
-use crate::harness::Cloud;
+use crate::harness::{Cloud, serve_in};
 
 #[tokio::test]
 async fn it_is_found_while_it_runs_and_not_after() {
@@ -104,4 +109,68 @@ async fn a_reset_removes_the_state_and_only_of_a_server() {
     std::fs::write(foreign.path().join("thesis.txt"), "x").unwrap();
     reset(foreign.path()).await.unwrap();
     assert!(foreign.path().join("thesis.txt").exists());
+}
+
+/// Tells [`other_process`] where to serve.
+const FOLDER: &str = "LOCALCLOUD_TEST_FOLDER";
+
+/// The server that the tests below start as another process.
+#[tokio::test]
+#[ignore = "no test by itself: the tests of other processes start it"]
+async fn other_process() {
+    let folder = std::env::var_os(FOLDER).expect("started by a test that says where");
+    let running = serve_in(folder.as_ref()).await;
+    let mut asked_to_end =
+        tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).unwrap();
+    asked_to_end.recv().await;
+    running.shutdown().await;
+}
+
+/// Starts it and waits until it answers.
+async fn start_another(folder: &Path) -> (Child, ServerInfo) {
+    let child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "server::other_process", "--ignored"])
+        .env(FOLDER, folder)
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let since = Instant::now();
+    loop {
+        if let Some(info) = find(&folder.join("cloud")).await {
+            return (child, info);
+        }
+        assert!(since.elapsed() < Duration::from_mins(1), "it never answers");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_server_of_another_process_is_stopped_or_reset() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("cloud");
+    let (mut child, info) = start_another(folder.path()).await;
+    assert_eq!(info.pid, child.id());
+    assert_eq!(stop(&dir).await.unwrap(), Some(info));
+    assert!(child.wait().unwrap().success());
+    assert!(find(&dir).await.is_none());
+    assert_eq!(stop(&dir).await.unwrap(), None);
+
+    let (mut child, _) = start_another(folder.path()).await;
+    reset(&dir).await.unwrap();
+    assert!(child.wait().unwrap().success());
+    assert!(!dir.exists());
+}
+
+#[tokio::test]
+async fn a_killed_server_leaves_its_folder_free_and_its_state_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut child, info) = start_another(folder.path()).await;
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(find(&info.dir).await.is_none());
+    let again = serve_in(folder.path()).await;
+    assert_eq!(again.info.access_key_id, info.access_key_id);
+    assert_eq!(again.info.secret_access_key, info.secret_access_key);
+    assert_ne!(again.info.started, info.started);
+    again.shutdown().await;
 }
