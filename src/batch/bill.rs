@@ -63,9 +63,13 @@ pub struct Bill {
 /// # Errors
 /// No batch known, no ledger. A stack that is gone is no error: the ledger remembers.
 pub async fn bill(cloud: &Cloud, batch: Option<&str>) -> Result<Bill> {
-    let ledger = Ledger::open(cloud)?;
-    let batch = known(&ledger, batch)?;
-    fleet::observe(cloud, &ledger).await?;
+    bill_by(cloud, &Ledger::open(cloud)?, batch).await
+}
+
+/// The same with the ledger given.
+pub(super) async fn bill_by(cloud: &Cloud, ledger: &Ledger, batch: Option<&str>) -> Result<Bill> {
+    let batch = known(ledger, batch)?;
+    fleet::observe(cloud, ledger).await?;
     let snapshots = snapshot::list(&cloud.aws, &cloud.names.stack).await?;
     // Where EC2 doesn't tell what is stored, the volume's size is the most that it can be.
     let bytes = snapshots
@@ -75,7 +79,7 @@ pub async fn bill(cloud: &Cloud, batch: Option<&str>) -> Result<Bill> {
                 .unwrap_or_else(|| u64::from(one.volume_size.unwrap_or(0)) << 30)
         })
         .sum();
-    let usage = usage::gather(&ledger, &batch, bytes, Timestamp::now())?;
+    let usage = usage::gather(ledger, &batch, bytes, Timestamp::now())?;
     price(&usage, &cloud.names.region, is_aws(cloud))
 }
 

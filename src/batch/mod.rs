@@ -20,6 +20,8 @@ pub mod money;
 mod place;
 pub mod prices;
 pub mod results;
+#[cfg(test)]
+mod round_trip;
 mod scan;
 mod stall;
 pub mod statistics;

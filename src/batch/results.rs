@@ -166,8 +166,16 @@ fn failure_table(failures: &[JobFailure]) -> String {
 /// No batch known, a stack that isn't up, a full disk, no ledger, or AWS refusing. Failed jobs and
 /// waiting in vain are no error here but in [`Report::failure`].
 pub async fn results(cloud: &Cloud, options: &ResultsOptions) -> Result<Report> {
-    let ledger = Ledger::open(cloud)?;
-    let batch = choose(&ledger, options.batch.as_deref())?;
+    results_by(cloud, &Ledger::open(cloud)?, options).await
+}
+
+/// The same with the ledger given.
+pub(super) async fn results_by(
+    cloud: &Cloud,
+    ledger: &Ledger,
+    options: &ResultsOptions,
+) -> Result<Report> {
+    let batch = choose(ledger, options.batch.as_deref())?;
     let path = options.folder.clone();
     let (folder, root) = blocking(move || Folder::open(&path))
         .await?
@@ -180,9 +188,9 @@ pub async fn results(cloud: &Cloud, options: &ResultsOptions) -> Result<Report> 
         })?;
     let mut getting = Getting {
         cloud,
-        ledger: &ledger,
+        ledger,
         batch: &batch,
-        collector: Collector::open(cloud, &ledger, &batch).await?,
+        collector: Collector::open(cloud, ledger, &batch).await?,
         folder,
         root,
         here: HashMap::new(),

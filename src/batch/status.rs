@@ -58,14 +58,22 @@ pub struct BatchStatus {
 
 /// Looks at the stack. `batch`: `None` for the newest.
 pub async fn status(cloud: &Cloud, batch: Option<&str>) -> Result<Status> {
-    let ledger = Ledger::open(cloud)?;
+    status_by(cloud, &Ledger::open(cloud)?, batch).await
+}
+
+/// The same with the ledger given.
+pub(super) async fn status_by(
+    cloud: &Cloud,
+    ledger: &Ledger,
+    batch: Option<&str>,
+) -> Result<Status> {
     let chosen = match batch {
-        Some(_) => Some(bill::known(&ledger, batch)?),
+        Some(_) => Some(bill::known(ledger, batch)?),
         None => ledger.newest_batch()?,
     };
     let queues = Collector::look(cloud).await?;
     let now = Timestamp::now();
-    let mut instances: Vec<InstanceStatus> = fleet::observe(cloud, &ledger)
+    let mut instances: Vec<InstanceStatus> = fleet::observe(cloud, ledger)
         .await?
         .into_iter()
         .filter(|one| one.state != InstanceState::Terminated)
@@ -87,7 +95,7 @@ pub async fn status(cloud: &Cloud, batch: Option<&str>) -> Result<Status> {
     Ok(Status {
         stack: cloud.names.stack.to_string(),
         batch: chosen
-            .map(|batch| batch_status(cloud, &ledger, &batch, &queues, now))
+            .map(|batch| batch_status(cloud, ledger, &batch, &queues, now))
             .transpose()?,
         queues,
         instances,

@@ -94,6 +94,15 @@ impl Submission {
 /// refusing. A single file that can't be read or changes meanwhile is told in
 /// [`Submission::failures`] and the others go on.
 pub async fn submit(cloud: &Cloud, options: &SubmitOptions) -> Result<Submission> {
+    submit_by(cloud, &Ledger::open(cloud)?, options).await
+}
+
+/// The same with the ledger given.
+pub(super) async fn submit_by(
+    cloud: &Cloud,
+    ledger: &Ledger,
+    options: &SubmitOptions,
+) -> Result<Submission> {
     let started = Instant::now();
     let preset = options
         .preset
@@ -107,7 +116,6 @@ pub async fn submit(cloud: &Cloud, options: &SubmitOptions) -> Result<Submission
     let scan = blocking(move || scan::scan(&paths, all)).await??;
     let queue = message::open(cloud, &cloud.names.input_queue()).await?;
     let queue_made = message::depth(cloud, &queue).await?.made;
-    let ledger = Ledger::open(cloud)?;
     let name = options
         .batch
         .clone()
@@ -132,7 +140,7 @@ pub async fn submit(cloud: &Cloud, options: &SubmitOptions) -> Result<Submission
     }
     let run = Run {
         cloud,
-        ledger: &ledger,
+        ledger,
         batch: &batch,
         preset: &report.preset.clone(),
         queue_made,
