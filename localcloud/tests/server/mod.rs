@@ -126,18 +126,29 @@ async fn other_process() {
     running.shutdown().await;
 }
 
+/// The other process; it ends with the test, however that ends.
+struct Other(Child);
+
+impl Drop for Other {
+    fn drop(&mut self) {
+        // Both fail if it has ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// Starts it and waits until it answers.
-async fn start_another(folder: &Path) -> (Child, ServerInfo) {
+async fn start_another(folder: &Path) -> (Other, ServerInfo) {
     let child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "server::other_process", "--ignored"])
         .env(FOLDER, folder)
         .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
+        .spawn();
+    let other = Other(child.unwrap());
     let since = Instant::now();
     loop {
         if let Some(info) = find(&folder.join("cloud")).await {
-            return (child, info);
+            return (other, info);
         }
         assert!(since.elapsed() < Duration::from_mins(1), "it never answers");
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -148,25 +159,25 @@ async fn start_another(folder: &Path) -> (Child, ServerInfo) {
 async fn a_server_of_another_process_is_stopped_or_reset() {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path().join("cloud");
-    let (mut child, info) = start_another(folder.path()).await;
-    assert_eq!(info.pid, child.id());
+    let (mut other, info) = start_another(folder.path()).await;
+    assert_eq!(info.pid, other.0.id());
     assert_eq!(stop(&dir).await.unwrap(), Some(info));
-    assert!(child.wait().unwrap().success());
+    assert!(other.0.wait().unwrap().success());
     assert!(find(&dir).await.is_none());
     assert_eq!(stop(&dir).await.unwrap(), None);
 
-    let (mut child, _) = start_another(folder.path()).await;
+    let (mut other, _) = start_another(folder.path()).await;
     reset(&dir).await.unwrap();
-    assert!(child.wait().unwrap().success());
+    assert!(other.0.wait().unwrap().success());
     assert!(!dir.exists());
 }
 
 #[tokio::test]
 async fn a_killed_server_leaves_its_folder_free_and_its_state_whole() {
     let folder = tempfile::tempdir().unwrap();
-    let (mut child, info) = start_another(folder.path()).await;
-    child.kill().unwrap();
-    child.wait().unwrap();
+    let (mut other, info) = start_another(folder.path()).await;
+    other.0.kill().unwrap();
+    other.0.wait().unwrap();
     assert!(find(&info.dir).await.is_none());
     let again = serve_in(folder.path()).await;
     assert_eq!(again.info.access_key_id, info.access_key_id);
