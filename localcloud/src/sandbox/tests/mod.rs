@@ -105,13 +105,13 @@ impl Room {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
-        match tokio::time::timeout(PATIENCE, look).await {
-            Ok(console) => console,
-            Err(_) => panic!(
-                "{text:?} is not in the console:\n{}",
-                self.console(id).await
-            ),
+        if let Ok(console) = tokio::time::timeout(PATIENCE, look).await {
+            return console;
         }
+        panic!(
+            "{text:?} is not in the console:\n{}",
+            self.console(id).await
+        )
     }
 
     async fn close(self) {
