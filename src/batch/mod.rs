@@ -19,6 +19,7 @@ mod log_csv;
 pub mod money;
 mod place;
 pub mod prices;
+mod report;
 pub mod results;
 #[cfg(test)]
 mod round_trip;
@@ -33,7 +34,8 @@ pub mod usage;
 pub use bill::{Bill, bill};
 pub use fleet::observe_instances;
 pub use launch::{Launch, LaunchOptions, launch};
-pub use results::{Report, ResultsOptions, results};
+pub use report::{JobFailure, Report};
+pub use results::{ResultsOptions, results};
 pub use statistics::Statistics;
 pub use status::{Status, status};
 pub use submit::{Submission, SubmitOptions, submit};

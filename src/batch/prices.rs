@@ -95,6 +95,24 @@ mod tests {
                 "{region}"
             );
         }
+        for region in [
+            "us-east-1",
+            "us-east-2",
+            "us-west-2",
+            "eu-west-1",
+            "eu-central-1",
+        ] {
+            let (_, prices) = list.of(region, true).expect(region);
+            for name in [
+                "c7i.large",
+                "c7a.4xlarge",
+                "c6i.xlarge",
+                "c7g.large",
+                "t3.micro",
+            ] {
+                assert!(prices.compute(name).is_some(), "{name} in {region}");
+            }
+        }
         assert!(list.of("mars-north-1", true).is_none());
         let (name, prices) = list.of("us-local-1", false).expect("priced as another");
         assert_eq!(name, "us-east-1");

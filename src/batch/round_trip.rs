@@ -335,13 +335,13 @@ async fn failures_strays_and_other_batches_are_told_and_nothing_is_lost() {
             (Some("b1"), "bad.avi") => {
                 world
                     .report(&status(&input, vec![], Some("moov \x1b[31m not found")))
-                    .await
+                    .await;
             }
             (Some("b1"), "lost.avi") => dead.push(body),
             _ => {
                 world
                     .convert(&input, input.original_file_name.clone().into_bytes())
-                    .await
+                    .await;
             }
         }
     }
@@ -493,7 +493,7 @@ async fn big_files_go_in_parts_and_come_in_ranges() {
     let big: Vec<u8> = AVI
         .iter()
         .copied()
-        .chain((0_u32..5_300_001).flat_map(|n| n.to_le_bytes()))
+        .chain((0_u32..5_300_001).flat_map(u32::to_le_bytes))
         .collect();
     world.file("big.avi", &big);
     let sent = world.submit("b1").await;

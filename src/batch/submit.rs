@@ -296,6 +296,7 @@ impl Run<'_> {
             size: bytes,
         };
         let (id, unsent) = self.ledger.add_job(self.batch, &job, self.queue_made)?;
+        let told = AtomicU64::new(0);
         let first = jobs.lock().map_or(true, |mut jobs| jobs.insert(id));
         let outcome = if !first {
             Outcome::Twice(LeftOut::new(
@@ -308,12 +309,23 @@ impl Run<'_> {
             let uploaded = if *is_there {
                 Uploaded::WasThere
             } else {
-                match upload::store(self.cloud, &self.budget, &prepared, self.ledger, self.batch)
-                    .await?
+                match upload::store(
+                    self.cloud,
+                    &self.budget,
+                    &prepared,
+                    self.ledger,
+                    self.batch,
+                    &|bytes| {
+                        told.fetch_add(bytes, Ordering::Relaxed);
+                        self.progress.more(bytes);
+                    },
+                )
+                .await?
                 {
                     Ok(uploaded) => uploaded,
                     Err(reason) => {
-                        self.progress.file_done(file.bytes);
+                        self.progress
+                            .file_done(file.bytes.saturating_sub(told.load(Ordering::Relaxed)));
                         return Ok(Outcome::Failed(LeftOut::new(&file.path, reason)));
                     }
                 }
@@ -328,7 +340,8 @@ impl Run<'_> {
         } else {
             Outcome::SubmittedBefore { bytes }
         };
-        self.progress.file_done(file.bytes);
+        self.progress
+            .file_done(file.bytes.saturating_sub(told.load(Ordering::Relaxed)));
         Ok(outcome)
     }
 
@@ -411,12 +424,19 @@ impl<'a> Progress<'a> {
         }
     }
 
-    fn file_done(&self, bytes: u64) {
+    /// `bytes` more are done, of a file that is not.
+    fn more(&self, bytes: u64) {
         self.cloud.events.emit(Event::Upload(TransferProgress {
-            files_done: self.files.fetch_add(1, Ordering::Relaxed) + 1,
+            files_done: self.files.load(Ordering::Relaxed),
             bytes_done: self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes,
             ..self.total
         }));
+    }
+
+    /// A file is done, in whatever way; `bytes` of it were not told yet.
+    fn file_done(&self, bytes: u64) {
+        self.files.fetch_add(1, Ordering::Relaxed);
+        self.more(bytes);
     }
 }
 

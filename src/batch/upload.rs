@@ -112,7 +112,8 @@ fn unchanged(path: &Path, file: &File, fingerprint: &Fingerprint) -> bool {
     open && named
 }
 
-/// Stores a content under its MD5, unless it is there already.
+/// Stores a content under its MD5, unless it is there already. `progress` is told the bytes of each
+/// part that arrived.
 ///
 /// # Errors
 /// The outer one is the cloud's or the ledger's; the inner one is the file's, a reason to follow
@@ -123,6 +124,7 @@ pub async fn store(
     prepared: &Prepared,
     ledger: &Ledger,
     batch: &Batch,
+    progress: &(dyn Fn(u64) + Sync),
 ) -> Result<Result<Uploaded, String>> {
     let bucket = cloud.names.input_bucket();
     let content = &prepared.content;
@@ -152,7 +154,7 @@ pub async fn store(
         return Ok(Ok(Uploaded::Sent));
     }
     let upload = Multipart::begin(cloud, place, content).await?;
-    match in_parts(cloud, budget, prepared, &upload).await {
+    match in_parts(cloud, budget, prepared, &upload, progress).await {
         Ok(Ok(parts)) => {
             ledger.count(batch, Counter::Puts, parts + 2)?;
             Ok(Ok(Uploaded::Sent))
@@ -193,6 +195,7 @@ async fn in_parts(
     budget: &Budget,
     prepared: &Prepared,
     upload: &Multipart,
+    progress: &(dyn Fn(u64) + Sync),
 ) -> Result<Result<u64, String>> {
     let size = part_size(prepared.content.bytes);
     let mut reader = match File::open(&prepared.path) {
@@ -232,14 +235,18 @@ async fn in_parts(
         sending.spawn(async move {
             let part = upload.part(&cloud, number, body).await;
             drop(permit);
-            part
+            part.map(|part| (part, length))
         });
         while let Some(part) = sending.try_join_next() {
-            parts.push(sent(part)?);
+            let (part, length) = sent(part)?;
+            progress(length);
+            parts.push(part);
         }
     }
     while let Some(part) = sending.join_next().await {
-        parts.push(sent(part)?);
+        let (part, length) = sent(part)?;
+        progress(length);
+        parts.push(part);
     }
     let Some((file, digests)) = reader else {
         return Ok(Err(CHANGED.to_owned()));
@@ -255,7 +262,7 @@ async fn in_parts(
     Ok(Ok(count))
 }
 
-fn sent(part: Result<Result<Part>, JoinError>) -> Result<Part> {
+fn sent(part: Result<Result<(Part, u64)>, JoinError>) -> Result<(Part, u64)> {
     part.map_err(|error| Error::failed("a task of this program broke").because(error))?
 }
 
