@@ -384,10 +384,10 @@ fn output(row: &Row<'_>) -> rusqlite::Result<Output> {
 impl Job {
     /// Location and name, for people.
     pub fn shown(&self) -> String {
-        if self.location.is_empty() {
-            self.name.clone()
-        } else {
-            format!("{}/{}", self.location, self.name)
+        match (self.location.as_str(), self.name.as_str()) {
+            (_, "") => "(no name)".to_owned(),
+            ("", name) => name.to_owned(),
+            (location, name) => format!("{location}/{name}"),
         }
     }
 }
