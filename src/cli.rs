@@ -62,6 +62,12 @@ impl GlobalArgs {
 pub enum Command {
     /// Write a commented muck.toml
     Init(commands::init::Args),
+    /// Make or mend the stack: buckets, queues, role
+    Up(commands::up::Args),
+    /// Show what `up` would do; exit code 3 if anything
+    Plan(commands::plan::Args),
+    /// Delete the stack and all that is in it, and show what is left
+    Down(commands::down::Args),
     /// Make the image (AMI) that converts, or find it made
     Bake(commands::bake::Args),
     /// Start instances that convert until the queue is empty

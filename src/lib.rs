@@ -77,6 +77,9 @@ async fn until_interrupted(work: impl Future<Output = Result<()>>) -> Result<()>
 async fn dispatch(command: &Command, session: &Session) -> Result<()> {
     match command {
         Command::Init(args) => commands::init::run(args, session),
+        Command::Up(args) => commands::up::run(args, session).await,
+        Command::Plan(args) => commands::plan::run(args, session).await,
+        Command::Down(args) => commands::down::run(args, session).await,
         Command::Bake(args) => Box::pin(commands::bake::run(args, session)).await,
         Command::Launch(args) => Box::pin(commands::launch::run(args, session)).await,
         Command::Submit(args) => commands::submit::run(args, session).await,

@@ -2,9 +2,12 @@
 
 pub mod bake;
 pub mod bill;
+pub mod down;
 pub mod init;
 pub mod launch;
 pub mod local;
+pub mod plan;
 pub mod results;
 pub mod status;
 pub mod submit;
+pub mod up;

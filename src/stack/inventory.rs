@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use futures::future::try_join_all;
+use futures::future::{join_all, try_join_all};
 
 use super::Stack;
 use crate::aws::Aws;
@@ -51,7 +51,12 @@ impl Presences {
     /// # Errors
     /// A thing that has our name but not our tag.
     pub async fn look(aws: &Aws, names: &Names) -> Result<Self> {
-        let presences = Self::look_at_all(aws, names).await?;
+        let mut presences = Self::default();
+        for (kind, presence) in Self::look_at_each(aws, names).await {
+            if let Some(presence) = presence? {
+                presences.insert(kind, presence);
+            }
+        }
         for (kind, presence) in &presences.0 {
             if !presence.belongs_to(&names.stack) {
                 return Err(not_ours(&kind.to_string(), &names.of(*kind), &names.stack));
@@ -60,8 +65,12 @@ impl Presences {
         Ok(presences)
     }
 
-    /// Also what has our name but not our tag.
-    pub async fn look_at_all(aws: &Aws, names: &Names) -> Result<Self> {
+    /// Looks at each kind by itself: one that cannot be looked at hides no other. Also finds what
+    /// has our name but not our tag.
+    pub async fn look_at_each(
+        aws: &Aws,
+        names: &Names,
+    ) -> Vec<(ResourceKind, Result<Option<Presence>>)> {
         let all = ResourceKind::STACK.map(|kind| async move {
             let name = names.of(kind);
             let presence = match kind {
@@ -76,15 +85,9 @@ impl Presences {
                 ResourceKind::Topic => topic::look(aws, &names.topic_arn()).await,
                 _ => Ok(None),
             };
-            presence.map(|presence| (kind, presence))
+            (kind, presence)
         });
-        let found = try_join_all(all).await?;
-        Ok(Self(
-            found
-                .into_iter()
-                .filter_map(|(kind, found)| Some((kind, found?)))
-                .collect(),
-        ))
+        join_all(all).await
     }
 
     pub fn contains(&self, kind: ResourceKind) -> bool {
@@ -93,10 +96,6 @@ impl Presences {
 
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
-    }
-
-    pub fn iter(&self) -> impl Iterator<Item = (ResourceKind, &Presence)> {
-        self.0.iter().map(|(kind, presence)| (*kind, presence))
     }
 
     /// The thing's id, learned by creating it.

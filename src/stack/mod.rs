@@ -1,9 +1,12 @@
 //! The stack: desired → inventory → plan (pure) → apply, and teardown.
 
 pub mod apply;
+pub mod confirmation;
 pub mod desired;
 pub mod inventory;
 pub mod plan;
+pub mod survey;
+pub mod teardown;
 
 use serde::Serialize;
 
@@ -11,6 +14,10 @@ use crate::cloud::Cloud;
 use crate::error::{Error, Result};
 use crate::names::{Names, ResourceKind};
 use inventory::Presences;
+
+pub use confirmation::Confirmed;
+pub use survey::DownOptions;
+pub use teardown::{TeardownReport, down};
 
 /// What the other parts need to know of a stack that is up.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

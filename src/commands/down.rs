@@ -1,0 +1,148 @@
+//! `muck down`: deletes the stack, and tells what is left.
+
+use indicatif::BinaryBytes;
+use serde_json::json;
+
+use crate::cloud::Cloud;
+use crate::error::{Error, Kind, Result};
+use crate::session::Session;
+use crate::stack::survey::{Depths, Survey, Thing, keeps};
+use crate::stack::{Confirmed, DownOptions, TeardownReport, teardown};
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Keep both buckets with all that is in them
+    #[arg(long)]
+    keep_data: bool,
+    /// Keep the AMI for the next time (its snapshot's storage costs money)
+    #[arg(long)]
+    keep_image: bool,
+    /// Do not ask
+    #[arg(long, short)]
+    yes: bool,
+}
+
+pub async fn run(args: &Args, session: &Session) -> Result<()> {
+    let cloud = session.cloud().await?;
+    let options = DownOptions {
+        keep_data: args.keep_data,
+        keep_image: args.keep_image,
+    };
+    let survey = Survey::take(&cloud, Depths::Counted).await;
+    let doomed: Vec<Thing> = survey
+        .things(&cloud)
+        .into_iter()
+        .filter(|thing| !keeps(options, thing.kind))
+        .collect();
+    let confirmed = if args.yes || doomed.is_empty() {
+        Confirmed::by_flag()
+    } else {
+        let list: Vec<String> = doomed.iter().map(|thing| format!("  {}", line(thing))).collect();
+        let question = format!("This is deleted for good:\n{}\nDelete it?", list.join("\n"));
+        Confirmed::by_answer(session.ui.confirm(&question).await)?
+    };
+    let report = Box::pin(teardown::delete(&cloud, &survey, options, confirmed)).await?;
+    tell(&cloud, &report, session)
+}
+
+fn tell(cloud: &Cloud, report: &TeardownReport, session: &Session) -> Result<()> {
+    if session.ui.json {
+        session
+            .ui
+            .json(&json!({ "stack": cloud.names.stack, "report": report }))?;
+    }
+    for error in &report.errors {
+        session.events.warn(error);
+    }
+    if report.is_clean() {
+        let stack = &cloud.names.stack;
+        session
+            .events
+            .note(match (report.deleted.len(), report.kept.len()) {
+                (0, 0) => {
+                    format!("stack {stack}: there was nothing to delete, and nothing is left")
+                }
+                (_, 0) => format!("stack {stack} is gone: listed again, nothing is left"),
+                (_, kept) => format!("stack {stack} is gone but for {kept} things kept as asked"),
+            });
+        return Ok(());
+    }
+    let left = report
+        .left
+        .iter()
+        .map(|thing| format!("\n  {}", line(thing)));
+    let unknown = report
+        .unknown
+        .iter()
+        .map(|what| format!("\n  unknown: {what}"));
+    let list: String = left.chain(unknown).collect();
+    let what = match report.left.len() {
+        0 => "it is not certain that nothing is left".to_owned(),
+        1 => "1 thing is left".to_owned(),
+        count => format!("{count} things are left"),
+    };
+    Err(Error::new(
+        Kind::LeftBehind,
+        format!(
+            "{what} of stack {} in {}:{list}",
+            cloud.names.stack, cloud.names.region
+        ),
+    )
+    .hint("run `muck down` again; it begins where it stopped"))
+}
+
+/// `input bucket      muck-…  12 objects, 3.4 MiB`
+fn line(thing: &Thing) -> String {
+    let mut details: Vec<String> = thing.state.clone().into_iter().collect();
+    if let Some(contents) = thing.contents {
+        details.push(count(contents.objects, "object"));
+        details.push(BinaryBytes(contents.bytes).to_string());
+        if contents.delete_markers > 0 {
+            details.push(count(contents.delete_markers, "delete marker"));
+        }
+        if contents.unfinished_uploads > 0 {
+            details.push(count(contents.unfinished_uploads, "unfinished upload"));
+        }
+    }
+    if let Some(messages) = thing.messages {
+        details.push(count(messages, "message"));
+    }
+    let details = if details.is_empty() {
+        String::new()
+    } else {
+        format!("  {}", details.join(", "))
+    };
+    format!("{:<17} {}{details}", thing.kind, thing.name)
+}
+
+fn count(number: u64, noun: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {noun}{plural}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::names::ResourceKind;
+    use crate::resources::bucket_contents::Contents;
+
+    #[test]
+    fn counts_and_bytes_are_shown() {
+        let thing = Thing {
+            kind: ResourceKind::InputBucket,
+            name: "b".into(),
+            state: None,
+            contents: Some(Contents {
+                objects: 12,
+                bytes: 3_565_158,
+                delete_markers: 0,
+                unfinished_uploads: 1,
+            }),
+            messages: None,
+        };
+        assert_eq!(
+            line(&thing),
+            "input bucket      b  12 objects, 3.40 MiB, 1 unfinished upload"
+        );
+    }
+}

@@ -1,0 +1,97 @@
+//! `muck plan`: what `muck up` would do. Exit code 0: nothing; 3: something.
+
+use crate::error::{Error, Kind, Result};
+use crate::session::Session;
+use crate::stack::apply;
+use crate::stack::plan::{Action, Plan, Step};
+
+#[derive(Debug, clap::Args)]
+pub struct Args {}
+
+pub async fn run(_: &Args, session: &Session) -> Result<()> {
+    let cloud = session.cloud().await?;
+    let plan = Box::pin(apply::planned(&cloud)).await?;
+    session.ui.data(&plan, text)?;
+    if plan.is_empty() {
+        return Ok(());
+    }
+    let stack = &cloud.names.stack;
+    Err(Error::new(
+        Kind::ChangesPending,
+        format!("stack {stack} is not as it shall be"),
+    )
+    .hint("make it so: muck up"))
+}
+
+/// `+` create, `~` change (each attribute below), `=` keep.
+fn text(plan: &Plan) -> String {
+    plan.steps
+        .iter()
+        .flat_map(lines)
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+fn lines(step: &Step) -> Vec<String> {
+    let (sign, changes) = match &step.action {
+        Action::Create => ('+', &[][..]),
+        Action::Change(changes) => ('~', changes.as_slice()),
+        Action::Keep => ('=', &[][..]),
+    };
+    let mut lines = vec![format!("{sign} {:<17} {}", step.kind, step.name)];
+    for change in changes {
+        lines.push(format!("    {}", change.attribute));
+        let of = |value: &Option<String>| value.as_deref().unwrap_or("(not set)").to_owned();
+        lines.push(format!("      - {}", of(&change.old)));
+        lines.push(format!("      + {}", of(&change.new)));
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::names::ResourceKind;
+    use crate::resources::Attributes;
+    use crate::stack::plan::Change;
+
+    #[test]
+    fn a_plan_reads_as_a_diff() {
+        let step = |kind, name: &str, action| Step {
+            kind,
+            name: name.to_owned(),
+            action,
+            attributes: Attributes::new(),
+            presence: None,
+        };
+        let change = Change {
+            attribute: "VisibilityTimeout",
+            old: Some("30".into()),
+            new: Some("120".into()),
+        };
+        let plan = Plan {
+            steps: vec![
+                step(
+                    ResourceKind::InputBucket,
+                    "muck-demo-input-1-x-an",
+                    Action::Create,
+                ),
+                step(
+                    ResourceKind::InputQueue,
+                    "muck-demo-input",
+                    Action::Change(vec![change]),
+                ),
+                step(ResourceKind::Role, "muck-demo-worker", Action::Keep),
+            ],
+        };
+        insta::assert_snapshot!(text(&plan), @r"
+        + input bucket      muck-demo-input-1-x-an
+        ~ input queue       muck-demo-input
+            VisibilityTimeout
+              - 30
+              + 120
+        = role              muck-demo-worker
+        ");
+        assert!(!plan.is_empty());
+    }
+}

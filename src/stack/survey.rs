@@ -1,0 +1,232 @@
+//! Everything of a stack that exists, of every kind, with counts: what a teardown shows, deletes
+//! and looks for afterwards.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::inventory::Presences;
+use crate::cloud::Cloud;
+use crate::error::{Error, Result};
+use crate::names::ResourceKind;
+use crate::resources::bucket_contents::{self, Contents};
+use crate::resources::image::Image;
+use crate::resources::instance::Instance;
+use crate::resources::queue::{self, Depth};
+use crate::resources::snapshot::Snapshot;
+use crate::resources::volume::Volume;
+use crate::resources::{Presence, image, instance, snapshot, volume};
+
+/// One thing of the stack, for people and for `--json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Thing {
+    pub kind: ResourceKind,
+    /// Name or id.
+    pub name: String,
+    /// Of an instance, image, snapshot or volume: its state in EC2's words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
+    /// Of a bucket.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub contents: Option<Contents>,
+    /// Of a queue: messages visible and in flight, approximately.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub messages: Option<u64>,
+}
+
+impl Thing {
+    fn named(kind: ResourceKind, name: impl Into<String>) -> Self {
+        Self {
+            kind,
+            name: name.into(),
+            state: None,
+            contents: None,
+            messages: None,
+        }
+    }
+}
+
+/// What a teardown leaves alone.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct DownOptions {
+    /// Both buckets with all objects.
+    pub keep_data: bool,
+    /// The images with their snapshots.
+    pub keep_image: bool,
+}
+
+/// How closely to look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depths {
+    /// Also count objects, bytes and messages: for showing.
+    Counted,
+    /// Only what is there.
+    Bare,
+}
+
+/// What exists of a stack.
+#[derive(Debug, Default)]
+pub struct Survey {
+    pub instances: Vec<Instance>,
+    pub volumes: Vec<Volume>,
+    pub images: Vec<Image>,
+    /// Only those that belong to no image of the stack.
+    pub snapshots: Vec<Snapshot>,
+    /// Only what carries our tag.
+    pub named: BTreeMap<ResourceKind, Presence>,
+    /// Has our name but not our tag: never touched.
+    pub foreign: Vec<ResourceKind>,
+    pub contents: BTreeMap<ResourceKind, Contents>,
+    pub depths: BTreeMap<ResourceKind, Depth>,
+    /// What could not be looked at.
+    pub errors: Vec<Error>,
+}
+
+/// Is this kind left alone?
+pub fn keeps(options: DownOptions, kind: ResourceKind) -> bool {
+    match kind {
+        ResourceKind::InputBucket | ResourceKind::OutputBucket => options.keep_data,
+        ResourceKind::Image | ResourceKind::Snapshot => options.keep_image,
+        _ => false,
+    }
+}
+
+impl Survey {
+    /// Looks at everything at once. Never fails: what could not be seen is in `errors`.
+    pub async fn take(cloud: &Cloud, depths: Depths) -> Self {
+        let (aws, names) = (&cloud.aws, &cloud.names);
+        let mut survey = Self::default();
+        let (instances, volumes, images, snapshots, looks) = tokio::join!(
+            instance::list_live(aws, &names.stack),
+            volume::list(aws, &names.stack),
+            image::list(aws, &names.stack),
+            snapshot::list(aws, &names.stack),
+            Presences::look_at_each(aws, names),
+        );
+        survey.instances = survey.or_none(instances);
+        survey.volumes = survey.or_none(volumes);
+        survey.images = survey.or_none(images);
+        survey.snapshots = survey.or_none(snapshots);
+        let of_images: Vec<&String> = survey
+            .images
+            .iter()
+            .flat_map(|image| &image.snapshots)
+            .collect();
+        survey
+            .snapshots
+            .retain(|snapshot| !of_images.contains(&&snapshot.id));
+        for (kind, look) in looks {
+            match look {
+                Ok(Some(presence)) if presence.belongs_to(&names.stack) => {
+                    survey.named.insert(kind, presence);
+                }
+                Ok(Some(_)) => survey.foreign.push(kind),
+                Ok(None) => {}
+                Err(error) => survey.errors.push(error),
+            }
+        }
+        if depths == Depths::Counted {
+            survey.count(cloud).await;
+        }
+        survey
+    }
+
+    fn or_none<T>(&mut self, listed: Result<Vec<T>>) -> Vec<T> {
+        listed.unwrap_or_else(|error| {
+            self.errors.push(error);
+            Vec::new()
+        })
+    }
+
+    async fn count(&mut self, cloud: &Cloud) {
+        enum Count {
+            Contents(Contents),
+            Depth(Option<Depth>),
+        }
+        let counts = self.named.iter().map(|(kind, presence)| async move {
+            let count = match kind {
+                ResourceKind::InputBucket | ResourceKind::OutputBucket => {
+                    bucket_contents::count(&cloud.aws, &presence.id)
+                        .await
+                        .map(Count::Contents)
+                }
+                ResourceKind::InputQueue
+                | ResourceKind::OutputQueue
+                | ResourceKind::FailedQueue => {
+                    let name = cloud.names.of(*kind);
+                    queue::depth(&cloud.aws, &name, &presence.id)
+                        .await
+                        .map(Count::Depth)
+                }
+                _ => Ok(Count::Depth(None)),
+            };
+            (*kind, count)
+        });
+        for (kind, count) in futures::future::join_all(counts).await {
+            match count {
+                Ok(Count::Contents(contents)) => {
+                    self.contents.insert(kind, contents);
+                }
+                Ok(Count::Depth(Some(depth))) => {
+                    self.depths.insert(kind, depth);
+                }
+                Ok(Count::Depth(None)) => {}
+                Err(error) => self.errors.push(error),
+            }
+        }
+    }
+
+    /// Everything that is there, in the order in which it is deleted.
+    pub fn things(&self, cloud: &Cloud) -> Vec<Thing> {
+        let mut things = Vec::new();
+        for instance in &self.instances {
+            let builder = instance.kind() == Some(ResourceKind::Builder.as_str());
+            let kind = if builder {
+                ResourceKind::Builder
+            } else {
+                ResourceKind::Worker
+            };
+            let state = format!("{}, {}", instance.state, instance.instance_type);
+            things.push(Thing {
+                state: Some(state),
+                ..Thing::named(kind, &instance.id)
+            });
+        }
+        for volume in &self.volumes {
+            let state = format!("{}, {} GiB", volume.state, volume.size);
+            let thing = Thing::named(ResourceKind::Volume, &volume.id);
+            things.push(Thing {
+                state: Some(state),
+                ..thing
+            });
+        }
+        for image in &self.images {
+            let thing = Thing::named(
+                ResourceKind::Image,
+                format!("{} ({})", image.id, image.name),
+            );
+            things.push(Thing {
+                state: Some(image.state.clone()),
+                ..thing
+            });
+        }
+        for snapshot in &self.snapshots {
+            let thing = Thing::named(ResourceKind::Snapshot, &snapshot.id);
+            things.push(Thing {
+                state: Some(snapshot.state.clone()),
+                ..thing
+            });
+        }
+        for kind in self.named.keys() {
+            things.push(Thing {
+                contents: self.contents.get(kind).copied(),
+                messages: self
+                    .depths
+                    .get(kind)
+                    .map(|depth| depth.visible + depth.in_flight),
+                ..Thing::named(*kind, cloud.names.of(*kind))
+            });
+        }
+        things
+    }
+}

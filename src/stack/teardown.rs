@@ -1,0 +1,375 @@
+//! The end of a stack: everything in the safe order, past errors, and then a second look, because
+//! success means listed again and absent.
+
+use std::time::{Duration, Instant};
+
+use futures::future::join_all;
+use serde::Serialize;
+
+use super::confirmation::Confirmed;
+use super::survey::{Depths, DownOptions, Survey, Thing, keeps};
+use crate::cloud::Cloud;
+use crate::error::{Error, Result};
+use crate::event::{Event, Outcome};
+use crate::names::ResourceKind;
+use crate::resources::{
+    bucket_contents, image, instance, instance_profile, queue, role, snapshot, topic, volume,
+};
+use crate::wait::{self, Look};
+
+/// An instance launched a moment before may not be listed yet; two looks this far apart find it
+/// (EC2's listings settle within a second as a rule).
+const NEWBORN_PAUSE: Duration = Duration::from_millis(1500);
+
+/// What was deleted may still be listed: queues for 60 s by SQS's documentation, the rest for
+/// seconds.
+const VANISH_LIMIT: Duration = Duration::from_secs(75);
+
+/// What a teardown did, and what the second look found.
+#[derive(Debug, Default, Serialize)]
+pub struct TeardownReport {
+    /// Was there, and is not any more.
+    pub deleted: Vec<Thing>,
+    /// Left alone as asked.
+    pub kept: Vec<Thing>,
+    /// Is still there.
+    pub left: Vec<Thing>,
+    /// What went wrong, with its causes. With nothing left, it no longer matters.
+    pub errors: Vec<String>,
+    /// What could not be looked at afterwards: it may be there or not.
+    pub unknown: Vec<String>,
+}
+
+impl TeardownReport {
+    /// Everything that was to go is known to be gone.
+    pub fn is_clean(&self) -> bool {
+        self.left.is_empty() && self.unknown.is_empty()
+    }
+}
+
+/// Surveys the stack and deletes all of it but what `options` keep.
+///
+/// # Errors
+/// None but broken invariants: what fails is in the report, and so is what is left.
+pub async fn down(
+    cloud: &Cloud,
+    options: DownOptions,
+    confirmed: Confirmed,
+) -> Result<TeardownReport> {
+    let survey = Survey::take(cloud, Depths::Bare).await;
+    delete(cloud, &survey, options, confirmed).await
+}
+
+/// Deletes what `survey` found (the survey that the user was shown), then looks again.
+pub async fn delete(
+    cloud: &Cloud,
+    survey: &Survey,
+    options: DownOptions,
+    _confirmed: Confirmed,
+) -> Result<TeardownReport> {
+    let surveyed = Instant::now();
+    for kind in &survey.foreign {
+        cloud.events.warn(format!(
+            "{kind} {} does not carry this stack's tag: not touched",
+            cloud.names.of(*kind)
+        ));
+    }
+    let teardown = Teardown { cloud, options };
+    let mut errors = teardown.pass(survey).await;
+    tokio::time::sleep(NEWBORN_PAUSE.saturating_sub(surveyed.elapsed())).await;
+    let mut after = teardown.look_again(&errors, Patience::Named).await;
+    let ec2_left = |survey: &Survey| {
+        survey
+            .things(cloud)
+            .iter()
+            .any(|thing| is_ec2(thing.kind) && !keeps(options, thing.kind))
+    };
+    if ec2_left(&after) {
+        // Newborn when we first looked, refused the first time, or still listed though gone:
+        // deleting again is right for all three.
+        errors.extend(teardown.pass(&after.only_ec2()).await);
+        after = teardown.look_again(&errors, Patience::All).await;
+    }
+    let (kept, left): (Vec<Thing>, Vec<Thing>) = after
+        .things(cloud)
+        .into_iter()
+        .partition(|thing| keeps(options, thing.kind));
+    let deleted = survey
+        .things(cloud)
+        .into_iter()
+        .filter(|thing| !keeps(options, thing.kind))
+        .filter(|thing| {
+            !left
+                .iter()
+                .any(|other| (other.kind, &other.name) == (thing.kind, &thing.name))
+        })
+        .collect();
+    Ok(TeardownReport {
+        deleted,
+        kept,
+        left,
+        errors: errors.iter().map(|(_, error)| error.chain()).collect(),
+        unknown: after.errors.iter().map(Error::chain).collect(),
+    })
+}
+
+/// Which deleted things are waited for until they are listed no more.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Patience {
+    /// Those with fixed names; EC2's get another pass at once instead.
+    Named,
+    All,
+}
+
+/// What failed, by kind.
+type Failures = Vec<(ResourceKind, Error)>;
+
+struct Teardown<'a> {
+    cloud: &'a Cloud,
+    options: DownOptions,
+}
+
+impl Teardown<'_> {
+    /// Deletes all that the survey found. Instances first, because they write to the rest; then
+    /// everything else at once.
+    async fn pass(&self, survey: &Survey) -> Failures {
+        let mut failures = self.instances(survey).await;
+        let (volumes, images, buckets, queues, iam, topic) = tokio::join!(
+            self.volumes(survey),
+            self.images(survey),
+            Box::pin(self.buckets(survey)),
+            self.queues(survey),
+            self.profile_and_role(survey),
+            self.topic(survey),
+        );
+        for more in [volumes, images, buckets, queues, iam, topic] {
+            failures.extend(more);
+        }
+        failures
+    }
+
+    fn gone(&self, kind: ResourceKind, name: impl Into<String>, detail: Option<String>) {
+        let (name, outcome) = (name.into(), Outcome::Deleted);
+        self.cloud.events.emit(Event::Resource {
+            kind,
+            name,
+            outcome,
+            detail,
+        });
+    }
+
+    async fn instances(&self, survey: &Survey) -> Failures {
+        if survey.instances.is_empty() {
+            return Vec::new();
+        }
+        let aws = &self.cloud.aws;
+        let ids: Vec<String> = survey
+            .instances
+            .iter()
+            .map(|instance| instance.id.clone())
+            .collect();
+        let mut failures = Vec::new();
+        if let Err(error) = instance::terminate(aws, &ids).await {
+            failures.push((ResourceKind::Worker, error));
+        }
+        match instance::wait_terminated(aws, &ids, &self.cloud.events).await {
+            Ok(()) => {
+                for id in ids {
+                    self.gone(ResourceKind::Worker, id, None);
+                }
+            }
+            Err(error) => failures.push((ResourceKind::Worker, error)),
+        }
+        failures
+    }
+
+    /// Listed afresh: most volumes go with their instance, and what is left now is left over.
+    async fn volumes(&self, survey: &Survey) -> Failures {
+        if survey.volumes.is_empty() && survey.instances.is_empty() {
+            return Vec::new();
+        }
+        let aws = &self.cloud.aws;
+        let volumes = match volume::list(aws, &self.cloud.names.stack).await {
+            Ok(volumes) => volumes,
+            Err(error) => return vec![(ResourceKind::Volume, error)],
+        };
+        let all = volumes.iter().map(|volume| async move {
+            volume::delete(aws, &volume.id).await?;
+            self.gone(ResourceKind::Volume, &volume.id, None);
+            Ok(())
+        });
+        failures(ResourceKind::Volume, join_all(all).await)
+    }
+
+    async fn images(&self, survey: &Survey) -> Failures {
+        if self.options.keep_image {
+            return Vec::new();
+        }
+        let aws = &self.cloud.aws;
+        let images = survey.images.iter().map(|image| async move {
+            image::deregister(aws, image).await?;
+            self.gone(
+                ResourceKind::Image,
+                format!("{} ({})", image.id, image.name),
+                None,
+            );
+            Ok(())
+        });
+        let mut all = failures(ResourceKind::Image, join_all(images).await);
+        // After the images, which hold their snapshots.
+        let snapshots = survey.snapshots.iter().map(|snapshot| async move {
+            snapshot::delete(aws, &snapshot.id).await?;
+            self.gone(ResourceKind::Snapshot, &snapshot.id, None);
+            Ok(())
+        });
+        all.extend(failures(ResourceKind::Snapshot, join_all(snapshots).await));
+        all
+    }
+
+    async fn buckets(&self, survey: &Survey) -> Failures {
+        if self.options.keep_data {
+            return Vec::new();
+        }
+        let one = |kind: ResourceKind| async move {
+            let Some(presence) = survey.named.get(&kind) else {
+                return Vec::new();
+            };
+            let (aws, events) = (&self.cloud.aws, &self.cloud.events);
+            match bucket_contents::empty_and_delete(aws, &presence.id, events).await {
+                Ok(count) => {
+                    let detail = (count > 0).then(|| format!("with {count} objects"));
+                    self.gone(kind, &presence.id, detail);
+                    Vec::new()
+                }
+                Err(error) => vec![(kind, error)],
+            }
+        };
+        let (mut input, output) = tokio::join!(
+            one(ResourceKind::InputBucket),
+            one(ResourceKind::OutputBucket)
+        );
+        input.extend(output);
+        input
+    }
+
+    async fn queues(&self, survey: &Survey) -> Failures {
+        let kinds = [
+            ResourceKind::InputQueue,
+            ResourceKind::OutputQueue,
+            ResourceKind::FailedQueue,
+        ];
+        let all = kinds.map(|kind| async move {
+            let presence = survey.named.get(&kind)?;
+            let name = self.cloud.names.of(kind);
+            match queue::delete(&self.cloud.aws, &name, &presence.id).await {
+                Ok(()) => {
+                    self.gone(kind, name, None);
+                    None
+                }
+                Err(error) => Some((kind, error)),
+            }
+        });
+        join_all(all).await.into_iter().flatten().collect()
+    }
+
+    /// The profile first: a role in a profile cannot be deleted.
+    async fn profile_and_role(&self, survey: &Survey) -> Failures {
+        let aws = &self.cloud.aws;
+        let mut failures = Vec::new();
+        let name = self.cloud.names.worker_role();
+        if survey.named.contains_key(&ResourceKind::InstanceProfile) {
+            match instance_profile::delete(aws, &name).await {
+                Ok(()) => self.gone(ResourceKind::InstanceProfile, &name, None),
+                Err(error) => failures.push((ResourceKind::InstanceProfile, error)),
+            }
+        }
+        if survey.named.contains_key(&ResourceKind::Role) {
+            match role::delete(aws, &name).await {
+                Ok(()) => self.gone(ResourceKind::Role, &name, None),
+                Err(error) => failures.push((ResourceKind::Role, error)),
+            }
+        }
+        failures
+    }
+
+    async fn topic(&self, survey: &Survey) -> Failures {
+        let Some(presence) = survey.named.get(&ResourceKind::Topic) else {
+            return Vec::new();
+        };
+        match topic::delete(&self.cloud.aws, &presence.id).await {
+            Ok(()) => {
+                self.gone(ResourceKind::Topic, self.cloud.names.topic(), None);
+                Vec::new()
+            }
+            Err(error) => vec![(ResourceKind::Topic, error)],
+        }
+    }
+
+    /// Looks until everything is gone whose deletion succeeded, or a limit passes.
+    async fn look_again(&self, errors: &Failures, patience: Patience) -> Survey {
+        let last = std::sync::Mutex::new(Survey::default());
+        let put = |survey: Survey| {
+            *last
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner) = survey;
+        };
+        let looked = wait::until("deleted things to vanish", VANISH_LIMIT, || async {
+            let survey = Survey::take(self.cloud, Depths::Bare).await;
+            let lingering: Vec<String> = survey
+                .things(self.cloud)
+                .iter()
+                .filter(|thing| !keeps(self.options, thing.kind))
+                .filter(|thing| !errors.iter().any(|(kind, _)| *kind == thing.kind))
+                .filter(|thing| patience == Patience::All || !is_ec2(thing.kind))
+                .map(|thing| format!("{} {}", thing.kind, thing.name))
+                .collect();
+            put(survey);
+            if lingering.is_empty() {
+                return Ok(Look::Done(()));
+            }
+            let last_seen = format!("still listed: {}", lingering.join(", "));
+            self.cloud.events.emit(Event::Waiting {
+                what: "deleted things to vanish".to_owned(),
+                last_seen: last_seen.clone(),
+            });
+            Ok(Look::NotYet(last_seen))
+        })
+        .await;
+        if let Err(timed_out) = looked {
+            self.cloud.events.warn(timed_out.chain());
+        }
+        last.into_inner()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+fn is_ec2(kind: ResourceKind) -> bool {
+    matches!(
+        kind,
+        ResourceKind::Builder
+            | ResourceKind::Worker
+            | ResourceKind::Volume
+            | ResourceKind::Image
+            | ResourceKind::Snapshot
+    )
+}
+
+fn failures(kind: ResourceKind, results: Vec<Result<()>>) -> Failures {
+    results
+        .into_iter()
+        .filter_map(|result| Some((kind, result.err()?)))
+        .collect()
+}
+
+impl Survey {
+    /// Without buckets, queues and the rest that has names.
+    fn only_ec2(&self) -> Self {
+        Self {
+            instances: self.instances.clone(),
+            volumes: self.volumes.clone(),
+            images: self.images.clone(),
+            snapshots: self.snapshots.clone(),
+            ..Self::default()
+        }
+    }
+}
