@@ -37,7 +37,10 @@ pub async fn run(args: &Args, session: &Session) -> Result<()> {
     let confirmed = if args.yes || doomed.is_empty() {
         Confirmed::by_flag()
     } else {
-        let list: Vec<String> = doomed.iter().map(|thing| format!("  {}", line(thing))).collect();
+        let list: Vec<String> = doomed
+            .iter()
+            .map(|thing| format!("  {}", line(thing)))
+            .collect();
         let question = format!("This is deleted for good:\n{}\nDelete it?", list.join("\n"));
         Confirmed::by_answer(session.ui.confirm(&question).await)?
     };

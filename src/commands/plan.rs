@@ -1,5 +1,7 @@
 //! `muck plan`: what `muck up` would do. Exit code 0: nothing; 3: something.
 
+use muck_worker::text::printable;
+
 use crate::error::{Error, Kind, Result};
 use crate::session::Session;
 use crate::stack::apply;
@@ -41,7 +43,8 @@ fn lines(step: &Step) -> Vec<String> {
     let mut lines = vec![format!("{sign} {:<17} {}", step.kind, step.name)];
     for change in changes {
         lines.push(format!("    {}", change.attribute));
-        let of = |value: &Option<String>| value.as_deref().unwrap_or("(not set)").to_owned();
+        // What the cloud returned is foreign text.
+        let of = |value: &Option<String>| printable(value.as_deref().unwrap_or("(not set)"));
         lines.push(format!("      - {}", of(&change.old)));
         lines.push(format!("      + {}", of(&change.new)));
     }

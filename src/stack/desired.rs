@@ -205,3 +205,70 @@ fn worker_role(names: &Names, mails: bool) -> Result<Attributes> {
         (role::POLICY, canonical(&policy)),
     ]))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn role_in(region: &str, mails: bool) -> Attributes {
+        let names = Names {
+            stack: "demo".parse().expect("valid"),
+            account: "123456789012".into(),
+            region: region.into(),
+        };
+        worker_role(&names, mails).expect("renders")
+    }
+
+    fn pretty(text: &str) -> String {
+        let value: serde_json::Value = serde_json::from_str(text).expect("valid JSON");
+        serde_json::to_string_pretty(&value).expect("writes")
+    }
+
+    #[test]
+    fn the_worker_may_do_this_and_no_more() {
+        insta::assert_snapshot!(pretty(&role_in("eu-west-1", true)[role::POLICY]));
+    }
+
+    #[test]
+    fn only_instances_may_take_the_role() {
+        insta::assert_snapshot!(pretty(&role_in("eu-west-1", false)[role::TRUST]));
+        assert!(role_in("cn-north-1", false)[role::TRUST].contains("ec2.amazonaws.com.cn"));
+        assert!(role_in("cn-north-1", false)[role::POLICY].contains("arn:aws-cn:sqs:cn-north-1:"));
+    }
+
+    /// Every statement is bound to TLS, to our own account and to IMDSv2; without a topic none
+    /// speaks of SNS.
+    #[test]
+    fn every_statement_carries_the_conditions() {
+        for mails in [false, true] {
+            let policy: serde_json::Value =
+                serde_json::from_str(&role_in("eu-west-1", mails)[role::POLICY]).expect("JSON");
+            let statements = policy["Statement"].as_array().expect("a list");
+            assert_eq!(statements.len(), 5 + usize::from(mails));
+            for statement in statements {
+                let condition = &statement["Condition"];
+                assert_eq!(
+                    condition["Bool"]["aws:SecureTransport"], "true",
+                    "{statement}"
+                );
+                assert_eq!(
+                    condition["StringEquals"]["aws:ResourceAccount"],
+                    "123456789012"
+                );
+                assert_eq!(
+                    condition["NumericGreaterThanEquals"]["ec2:RoleDelivery"],
+                    "2.0"
+                );
+                assert!(
+                    !statement["Resource"].to_string().contains("\"*\""),
+                    "{statement}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn dead_letters_outlive_what_dies_on_its_last_day() {
+        const { assert!(FAILED_RETENTION_SECONDS > INPUT_RETENTION_SECONDS) };
+    }
+}

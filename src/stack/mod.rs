@@ -4,6 +4,8 @@ pub mod apply;
 pub mod confirmation;
 pub mod desired;
 pub mod inventory;
+#[cfg(test)]
+mod lifecycle_tests;
 pub mod plan;
 pub mod survey;
 pub mod teardown;

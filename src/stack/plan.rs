@@ -138,3 +138,188 @@ fn changes(desired: &Attributes, found: &Attributes) -> Vec<Change> {
         });
     wrong.chain(further).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, Overrides};
+    use crate::names::TAG_STACK;
+    use crate::resources::{Found, bucket, queue, topic};
+    use crate::stack::desired::desired;
+
+    fn names() -> Names {
+        Names {
+            stack: "demo".parse().expect("valid"),
+            account: "123456789012".into(),
+            region: "eu-west-1".into(),
+        }
+    }
+
+    fn config(email: Option<&str>) -> Config {
+        let file = tempfile::NamedTempFile::new().expect("temporary file");
+        let overrides = Overrides {
+            file: Some(file.path().to_owned()),
+            ..Overrides::default()
+        };
+        let mut config = Config::load(&overrides).expect("an empty file is valid");
+        config.email = email.map(str::to_owned);
+        config
+    }
+
+    fn planned(email: Option<&str>, inventory: &Inventory) -> Result<Plan> {
+        let desired = desired(&config(email), &names(), inventory).expect("renders");
+        plan(&names(), desired, inventory)
+    }
+
+    /// A cloud in which everything is as it shall be.
+    fn all_right(email: Option<&str>) -> Inventory {
+        let desired = desired(&config(email), &names(), &Inventory::default()).expect("renders");
+        let found = |desired: Desired| {
+            let tags = names().tags(desired.kind).into_iter().collect();
+            let presence = Presence {
+                id: desired.name,
+                tags,
+            };
+            (
+                desired.kind,
+                Found {
+                    presence,
+                    attributes: desired.attributes,
+                },
+            )
+        };
+        Inventory(desired.into_iter().map(found).collect())
+    }
+
+    fn change_of(plan: &Plan, kind: ResourceKind) -> Vec<Change> {
+        match &plan.step(kind).expect("planned").action {
+            Action::Change(changes) => changes.clone(),
+            other => panic!("{kind}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn of_nothing_everything_is_created_but_no_topic() {
+        let plan = planned(None, &Inventory::default()).expect("plans");
+        assert!(plan.steps.iter().all(|step| step.action == Action::Create));
+        assert_eq!(plan.steps.len(), ResourceKind::STACK.len() - 1);
+        assert!(plan.step(ResourceKind::Topic).is_none());
+        assert!(!plan.is_empty());
+    }
+
+    #[test]
+    fn what_is_right_is_kept() {
+        assert!(planned(None, &all_right(None)).expect("plans").is_empty());
+        let email = Some("a@example.org");
+        assert!(planned(email, &all_right(email)).expect("plans").is_empty());
+    }
+
+    #[test]
+    fn drift_is_told_attribute_by_attribute() {
+        let mut inventory = all_right(None);
+        let input = inventory
+            .0
+            .get_mut(&ResourceKind::InputQueue)
+            .expect("there");
+        input
+            .attributes
+            .insert(queue::VISIBILITY_TIMEOUT, "30".into());
+        let output = inventory
+            .0
+            .get_mut(&ResourceKind::OutputBucket)
+            .expect("there");
+        output.attributes.remove(bucket::PUBLIC_ACCESS_BLOCK);
+        let plan = planned(None, &inventory).expect("plans");
+        let [change] = &change_of(&plan, ResourceKind::InputQueue)[..] else {
+            panic!("one")
+        };
+        assert_eq!(change.brief(), "VisibilityTimeout 30 → 120");
+        let [change] = &change_of(&plan, ResourceKind::OutputBucket)[..] else {
+            panic!("one")
+        };
+        assert_eq!(
+            (change.attribute, &change.old),
+            (bucket::PUBLIC_ACCESS_BLOCK, &None)
+        );
+        let kept = plan
+            .steps
+            .iter()
+            .filter(|step| step.action == Action::Keep)
+            .count();
+        assert_eq!(kept, plan.steps.len() - 2);
+    }
+
+    #[test]
+    fn rights_that_somebody_gave_the_role_are_taken_away() {
+        let mut inventory = all_right(None);
+        let role = inventory.0.get_mut(&ResourceKind::Role).expect("there");
+        role.attributes
+            .insert(role::FURTHER_POLICIES, "admin".into());
+        let plan = planned(None, &inventory).expect("plans");
+        let [change] = &change_of(&plan, ResourceKind::Role)[..] else {
+            panic!("one")
+        };
+        assert_eq!(
+            (change.attribute, &change.new),
+            (role::FURTHER_POLICIES, &None)
+        );
+    }
+
+    #[test]
+    fn what_is_not_ours_is_named_and_stops_everything() {
+        let mut inventory = all_right(None);
+        for kind in [ResourceKind::InputQueue, ResourceKind::Role] {
+            let found = inventory.0.get_mut(&kind).expect("there");
+            found.presence.tags.insert(TAG_STACK.into(), "other".into());
+        }
+        let error = planned(None, &inventory).expect_err("foreign");
+        let text = error.chain();
+        assert!(
+            text.contains("input queue muck-demo-input exists but"),
+            "{text}"
+        );
+        assert!(text.contains("role muck-demo-worker exists but"), "{text}");
+        inventory.0.remove(&ResourceKind::Role);
+        let untagged = inventory
+            .0
+            .get_mut(&ResourceKind::InputQueue)
+            .expect("there");
+        untagged.presence.tags.clear();
+        let error = planned(None, &inventory).expect_err("foreign");
+        assert!(error.to_string().contains("muck:stack = demo"), "{error}");
+        assert_eq!(error.hints().len(), 1);
+    }
+
+    #[test]
+    fn an_address_makes_the_topic_and_its_absence_does_not_unmake_it() {
+        let plan = planned(Some("a@example.org"), &all_right(None)).expect("plans");
+        let topic = plan.step(ResourceKind::Topic).expect("planned");
+        assert_eq!(topic.action, Action::Create);
+        let [policy] = &change_of(&plan, ResourceKind::Role)[..] else {
+            panic!("one")
+        };
+        assert!(
+            policy
+                .new
+                .as_deref()
+                .unwrap_or_default()
+                .contains("sns:Publish")
+        );
+        assert!(
+            !policy
+                .old
+                .as_deref()
+                .unwrap_or_default()
+                .contains("sns:Publish")
+        );
+
+        let there = all_right(Some("a@example.org"));
+        assert!(planned(None, &there).expect("plans").is_empty());
+        let plan = planned(Some("b@example.org"), &there).expect("plans");
+        let [change] = &change_of(&plan, ResourceKind::Topic)[..] else {
+            panic!("one")
+        };
+        assert_eq!(change.attribute, topic::SUBSCRIBERS);
+        assert_eq!(change.new.as_deref(), Some("a@example.org,b@example.org"));
+    }
+}
