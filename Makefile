@@ -8,7 +8,7 @@ build:
 # The main job on the embedded local cloud, from nothing to nothing.
 demo:
 	sh scripts/prerequisites.sh demo
-	cargo build --workspace --bins
+	cargo build --workspace --all-targets
 	target/debug/muck demo
 
 # All tests, the end-to-end one included.

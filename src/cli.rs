@@ -60,6 +60,10 @@ impl GlobalArgs {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Convert files: everything below in one go, with teardown however it ends
+    Run(commands::run::Args),
+    /// Convert the built-in sample clips on the local cloud
+    Demo(commands::demo::Args),
     /// Write a commented muck.toml
     Init(commands::init::Args),
     /// Make or mend the stack: buckets, queues, role
@@ -72,6 +76,8 @@ pub enum Command {
     Bake(commands::bake::Args),
     /// Start instances that convert until the queue is empty
     Launch(commands::launch::Args),
+    /// The local cloud: serve, status, stop, reset
+    Local(commands::local::Args),
     /// Store videos and queue one message for each
     Submit(commands::submit::Args),
     /// Wait for a batch, fetch its results, print the statistics
@@ -85,6 +91,9 @@ pub enum Command {
 impl Command {
     /// Commands that answer signals by cleaning up, rather than by stopping where they are.
     pub fn tears_down_itself(&self) -> bool {
-        matches!(self, Self::Init(_) | Self::Bake(_))
+        matches!(
+            self,
+            Self::Run(_) | Self::Demo(_) | Self::Bake(_) | Self::Local(_)
+        )
     }
 }

@@ -76,12 +76,15 @@ async fn until_interrupted(work: impl Future<Output = Result<()>>) -> Result<()>
 
 async fn dispatch(command: &Command, session: &Session) -> Result<()> {
     match command {
+        Command::Run(args) => Box::pin(commands::run::run(args, session)).await,
+        Command::Demo(args) => Box::pin(commands::demo::run(args, session)).await,
         Command::Init(args) => commands::init::run(args, session),
         Command::Up(args) => commands::up::run(args, session).await,
         Command::Plan(args) => commands::plan::run(args, session).await,
         Command::Down(args) => commands::down::run(args, session).await,
         Command::Bake(args) => Box::pin(commands::bake::run(args, session)).await,
         Command::Launch(args) => Box::pin(commands::launch::run(args, session)).await,
+        Command::Local(args) => commands::local::run(args, session).await,
         Command::Submit(args) => commands::submit::run(args, session).await,
         Command::Results(args) => commands::results::run(args, session).await,
         Command::Status(args) => commands::status::run(args, session).await,

@@ -3,6 +3,7 @@
 use crate::aws::Target;
 use crate::cli::GlobalArgs;
 use crate::cloud::Cloud;
+use crate::commands::local;
 use crate::config::Config;
 use crate::error::Result;
 use crate::event::Events;
@@ -23,15 +24,20 @@ impl Session {
 
     /// Connects to the cloud that the options name.
     pub async fn cloud(&self) -> Result<Cloud> {
-        let mut config = self.config()?;
-        let target = if self.global.local {
-            crate::commands::local::target(&self.events, &mut config).await?
-        } else {
-            Target {
-                region: config.region.clone(),
-                ..Target::default()
-            }
+        let config = self.config()?;
+        if self.global.local {
+            return self.local_cloud(config).await;
+        }
+        let target = Target {
+            region: config.region.clone(),
+            ..Target::default()
         };
+        Cloud::connect(&target, config, self.events.clone()).await
+    }
+
+    /// Connects to the local cloud, which is started if it does not run.
+    pub async fn local_cloud(&self, mut config: Config) -> Result<Cloud> {
+        let target = local::target(&self.events, &mut config).await?;
         Cloud::connect(&target, config, self.events.clone()).await
     }
 }

@@ -38,7 +38,7 @@ pub use report::{JobFailure, Report};
 pub use results::{ResultsOptions, results};
 pub use statistics::Statistics;
 pub use status::{Status, status};
-pub use submit::{Submission, SubmitOptions, submit};
+pub use submit::{Submission, SubmitOptions, check_input, submit};
 
 use crate::error::{Error, Result};
 

@@ -86,6 +86,16 @@ impl Submission {
     }
 }
 
+/// What `submit` would refuse whatever the cloud is like: for commands that create things first.
+///
+/// # Errors
+/// An unknown preset; a path that does not exist; nothing to submit.
+pub async fn check_input(paths: &[PathBuf], preset: &str, all: bool) -> Result<()> {
+    check_preset(preset)?;
+    let paths = paths.to_vec();
+    blocking(move || scan::scan(&paths, all)).await?.map(|_| ())
+}
+
 /// Submits files. Each job is in the ledger before its message is sent, so repeating a submit
 /// with the same batch name ends where an undisturbed one would have.
 ///

@@ -3,6 +3,7 @@
 use indicatif::BinaryBytes;
 use serde_json::json;
 
+use crate::batch;
 use crate::cloud::Cloud;
 use crate::error::{Error, Kind, Result};
 use crate::session::Session;
@@ -44,8 +45,39 @@ pub async fn run(args: &Args, session: &Session) -> Result<()> {
         let question = format!("This is deleted for good:\n{}\nDelete it?", list.join("\n"));
         Confirmed::by_answer(session.ui.confirm(&question).await)?
     };
-    let report = Box::pin(teardown::delete(&cloud, &survey, options, confirmed)).await?;
-    tell(&cloud, &report, session)
+    delete_and_tell(&cloud, &survey, options, confirmed, session).await
+}
+
+/// Deletes what the survey found, closes the ledger's books on it, and tells what is left.
+///
+/// # Errors
+/// Kind `LeftBehind`, listing what is left.
+pub(super) async fn delete_and_tell(
+    cloud: &Cloud,
+    survey: &Survey,
+    options: DownOptions,
+    confirmed: Confirmed,
+    session: &Session,
+) -> Result<()> {
+    let report = Box::pin(teardown::delete(cloud, survey, options, confirmed)).await?;
+    // The bill is better with these, the teardown is as good without.
+    if let Err(error) = close_books(cloud, &report).await {
+        cloud.events.warn(format!(
+            "the ledger was not brought up to date: {}",
+            error.chain()
+        ));
+    }
+    tell(cloud, &report, session)
+}
+
+/// Records when instances ended, and that nothing is stored any more.
+async fn close_books(cloud: &Cloud, report: &TeardownReport) -> Result<()> {
+    batch::observe_instances(cloud).await?;
+    let data_is_gone = report.is_clean() && report.kept.is_empty();
+    if data_is_gone {
+        batch::ledger::Ledger::open(cloud)?.stack_removed(jiff::Timestamp::now())?;
+    }
+    Ok(())
 }
 
 fn tell(cloud: &Cloud, report: &TeardownReport, session: &Session) -> Result<()> {
@@ -95,7 +127,7 @@ fn tell(cloud: &Cloud, report: &TeardownReport, session: &Session) -> Result<()>
 }
 
 /// `input bucket      muck-…  12 objects, 3.4 MiB`
-fn line(thing: &Thing) -> String {
+pub(super) fn line(thing: &Thing) -> String {
     let mut details: Vec<String> = thing.state.clone().into_iter().collect();
     if let Some(contents) = thing.contents {
         details.push(count(contents.objects, "object"));

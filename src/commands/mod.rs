@@ -2,12 +2,14 @@
 
 pub mod bake;
 pub mod bill;
+pub mod demo;
 pub mod down;
 pub mod init;
 pub mod launch;
 pub mod local;
 pub mod plan;
 pub mod results;
+pub mod run;
 pub mod status;
 pub mod submit;
 pub mod up;

@@ -1,0 +1,90 @@
+//! `muck demo`: the main job with the built-in sample clips on the local cloud.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use crate::commands::local;
+use crate::commands::run::{Job, whole_job};
+use crate::error::{Error, Result};
+use crate::session::Session;
+use crate::ui::seconds;
+
+/// Short clips as a camera of 2007 writes them (see `samples/make-samples.sh`).
+const SAMPLES: [(&str, &[u8]); 5] = [
+    ("MVI_3113.AVI", include_bytes!("../../samples/MVI_3113.AVI")),
+    ("MVI_3114.AVI", include_bytes!("../../samples/MVI_3114.AVI")),
+    ("MVI_3115.AVI", include_bytes!("../../samples/MVI_3115.AVI")),
+    ("MVI_3121.AVI", include_bytes!("../../samples/MVI_3121.AVI")),
+    (
+        "birthday/MVI_3130.AVI",
+        include_bytes!("../../samples/birthday/MVI_3130.AVI"),
+    ),
+];
+
+/// The demo has a stack of its own, so that it may tear it down whatever is in it.
+const STACK: &str = "demo";
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Folder for the results; made if absent
+    #[arg(long, short, value_name = "DIR", default_value = "demo-results")]
+    output: PathBuf,
+    /// How many instances convert
+    #[arg(long, short = 'n', value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..))]
+    instances: u32,
+    /// Remove the image too; the next demo bakes it again
+    #[arg(long)]
+    remove_image: bool,
+}
+
+pub async fn run(args: &Args, session: &Session) -> Result<()> {
+    let started = Instant::now();
+    let clips = tempfile::tempdir()
+        .map_err(|error| Error::failed("cannot make a temporary folder").because(error))?;
+    write_samples(clips.path())?;
+
+    let local = local::ensure(&session.events).await?;
+    let outcome = in_local_cloud(args, session, clips.path()).await;
+    local.stop_if_started().await?;
+    outcome?;
+    session
+        .events
+        .note(format!("All of it took {}.", seconds(started.elapsed())));
+    Ok(())
+}
+
+async fn in_local_cloud(args: &Args, session: &Session, clips: &Path) -> Result<()> {
+    let mut config = session.config()?;
+    config.stack = STACK.parse().map_err(Error::failed)?;
+    // What is meant for an AWS account does not belong into the demo.
+    config.subnet = None;
+    config.security_groups.clear();
+    let cloud = session.local_cloud(config).await?;
+    let job = Job {
+        paths: vec![clips.to_owned()],
+        output: args.output.clone(),
+        instances: Some(args.instances),
+        instance_type: None,
+        preset: Some("ipod".to_owned()),
+        all: false,
+        keep_image: !args.remove_image,
+        take_over: true,
+    };
+    whole_job(&cloud, &job, session).await
+}
+
+fn write_samples(folder: &Path) -> Result<()> {
+    for (name, bytes) in SAMPLES {
+        let path = folder.join(name);
+        let write = || {
+            if let Some(parent) = path.parent() {
+                std::fs::create_dir_all(parent)?;
+            }
+            std::fs::write(&path, bytes)
+        };
+        write().map_err(|error| {
+            Error::failed(format!("cannot write {}", path.display())).because(error)
+        })?;
+    }
+    Ok(())
+}
