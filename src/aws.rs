@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 /// A host that does not even accept in this time is down.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest silence on a connection. SQS's longest poll is 20 s, so this must be well over that.
-const READ_TIMEOUT: Duration = Duration::from_secs(60);
+const READ_TIMEOUT: Duration = Duration::from_mins(1);
 /// Attempts of one call in all. The SDK's standard backoff makes this about 10 s of trying.
 const ATTEMPTS: u32 = 5;
 
@@ -47,6 +47,15 @@ pub struct Aws {
     pub region: String,
     /// Set if this is not AWS itself.
     pub endpoint: Option<String>,
+}
+
+impl Aws {
+    /// Whether calls travel encrypted: always to AWS itself, elsewhere by the endpoint's scheme.
+    pub fn is_encrypted(&self) -> bool {
+        self.endpoint
+            .as_deref()
+            .is_none_or(|endpoint| endpoint.starts_with("https:"))
+    }
 }
 
 impl Aws {

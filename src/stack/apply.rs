@@ -36,11 +36,13 @@ pub struct Up {
 /// What [`up`] would do.
 pub async fn planned(cloud: &Cloud) -> Result<Plan> {
     let inventory = Inventory::list(&cloud.aws, &cloud.names).await?;
-    plan(
+    let desired = desired(
+        &cloud.config,
         &cloud.names,
-        desired(&cloud.config, &cloud.names, &inventory)?,
         &inventory,
-    )
+        cloud.aws.is_encrypted(),
+    )?;
+    plan(&cloud.names, desired, &inventory)
 }
 
 /// Plans and carries it out.

@@ -44,14 +44,22 @@ pub struct Desired {
 ///
 /// The topic is wanted if a mail address is set, or if it is there: a `launch --email` may have
 /// made it, and an `up` without that address must not silence it. Subscribers are only ever added.
-pub fn desired(config: &Config, names: &Names, inventory: &Inventory) -> Result<Vec<Desired>> {
+///
+/// `encrypted`: whether this cloud is reached over TLS. Buckets and queues of one that is not (an
+/// endpoint on this machine) get no policy that demands TLS, which would lock us out ourselves.
+pub fn desired(
+    config: &Config,
+    names: &Names,
+    inventory: &Inventory,
+    encrypted: bool,
+) -> Result<Vec<Desired>> {
     let subscribers = subscribers(config, inventory);
     ResourceKind::STACK
         .into_iter()
         .filter(|kind| *kind != ResourceKind::Topic || subscribers.is_some())
         .map(|kind| {
             let name = names.of(kind);
-            let attributes = match kind {
+            let mut attributes = match kind {
                 ResourceKind::InputBucket | ResourceKind::OutputBucket => bucket(names, &name),
                 ResourceKind::InputQueue => input_queue(names, &name),
                 ResourceKind::OutputQueue => queue(
@@ -72,6 +80,10 @@ pub fn desired(config: &Config, names: &Names, inventory: &Inventory) -> Result<
                 }
                 _ => topic_attributes(subscribers.as_deref().unwrap_or_default()),
             };
+            if !encrypted && kind != ResourceKind::Role {
+                attributes.remove(bucket::POLICY);
+                attributes.remove(queue::POLICY);
+            }
             Ok(Desired {
                 kind,
                 name,

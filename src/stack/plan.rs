@@ -167,13 +167,14 @@ mod tests {
     }
 
     fn planned(email: Option<&str>, inventory: &Inventory) -> Result<Plan> {
-        let desired = desired(&config(email), &names(), inventory).expect("renders");
+        let desired = desired(&config(email), &names(), inventory, true).expect("renders");
         plan(&names(), desired, inventory)
     }
 
     /// A cloud in which everything is as it shall be.
     fn all_right(email: Option<&str>) -> Inventory {
-        let desired = desired(&config(email), &names(), &Inventory::default()).expect("renders");
+        let desired =
+            desired(&config(email), &names(), &Inventory::default(), true).expect("renders");
         let found = |desired: Desired| {
             let tags = names().tags(desired.kind).into_iter().collect();
             let presence = Presence {
@@ -205,6 +206,21 @@ mod tests {
         assert_eq!(plan.steps.len(), ResourceKind::STACK.len() - 1);
         assert!(plan.step(ResourceKind::Topic).is_none());
         assert!(!plan.is_empty());
+    }
+
+    /// On a plain HTTP endpoint a policy that demands TLS would shut us out.
+    #[test]
+    fn only_an_encrypted_cloud_is_asked_for_tls() {
+        for (encrypted, policies) in [(true, 6), (false, 1)] {
+            let nothing = Inventory::default();
+            let desired = desired(&config(None), &names(), &nothing, encrypted).expect("renders");
+            let with_policy = desired.iter().filter(|desired| {
+                let attributes = &desired.attributes;
+                attributes.contains_key(bucket::POLICY) || attributes.contains_key(queue::POLICY)
+            });
+            // Five buckets and queues; the role has its policy in any case.
+            assert_eq!(with_policy.count(), policies);
+        }
     }
 
     #[test]
