@@ -115,20 +115,17 @@ pub async fn launch(cloud: &Cloud, options: &LaunchOptions) -> Result<Launch> {
         super::check_batch_name(batch)?;
     }
     let (stack, image) = tokio::try_join!(find_stack(cloud, options), find_image(cloud, options))?;
-    let now = Timestamp::now();
+    let began = Timestamp::now();
+    // Whole seconds are all that messages and tags tell.
+    let expires = Timestamp::from_second((began + cloud.config.ttl).as_second()).unwrap_or(began);
     let launcher = Launcher {
         cloud,
         options,
-        user_data: user_data(
-            cloud,
-            &stack,
-            options.batch.as_deref(),
-            now + cloud.config.ttl,
-        )?,
+        user_data: user_data(cloud, &stack, options.batch.as_deref(), expires)?,
         stack,
         image,
-        began: now,
-        expires: now + cloud.config.ttl,
+        began,
+        expires,
     };
     let places = placement::places(cloud).await?;
     launcher.wait_for_profile(&places[0]).await?;
@@ -151,7 +148,10 @@ async fn find_stack(cloud: &Cloud, options: &LaunchOptions) -> Result<Stack> {
 }
 
 async fn find_image(cloud: &Cloud, options: &LaunchOptions) -> Result<Image> {
-    let bake_hint = format!("make one: muck bake --stack {}", cloud.names.stack);
+    let bake_hint = format!(
+        "make one: muck bake --stack {}; or name one by --image",
+        cloud.names.stack
+    );
     match &options.image {
         Some(id) => crate::resources::image::find(&cloud.aws, id)
             .await?

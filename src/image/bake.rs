@@ -97,7 +97,7 @@ pub async fn bake(
         outcome = Box::pin(steps(cloud, options, &made)) => outcome,
         () = cancel => Err(Error::new(Kind::Interrupted, "the bake was interrupted")),
     };
-    if outcome.is_err() {
+    if outcome.is_err() && !made.is_nothing() {
         cloud.events.note("removing what the bake has made");
     }
     for failure in made.remove(cloud).await {
@@ -200,7 +200,7 @@ async fn steps(cloud: &Cloud, options: BakeOptions, made: &Made) -> Result<Baked
 impl Bake<'_> {
     async fn run(&self) -> Result<(Report, Image)> {
         let events = &self.cloud.events;
-        let report_key = format!("bake/{}/report", self.name);
+        let report_key = self.report_key();
         let transfers = events
             .step("upload the worker", Box::pin(self.hand_over(&report_key)))
             .await?;
@@ -246,6 +246,11 @@ impl Bake<'_> {
         Ok((report, image))
     }
 
+    /// Where in the input bucket the builder's report goes.
+    fn report_key(&self) -> String {
+        format!("bake/{}/report", self.name)
+    }
+
     /// Uploads the worker and signs the builder's two URLs.
     async fn hand_over(&self, report_key: &str) -> Result<Transfers> {
         let aws = &self.cloud.aws;
@@ -259,7 +264,6 @@ impl Bake<'_> {
                     self.cloud.names.stack
                 ))
             })?;
-        self.made.report(report_key);
         let valid = (self.recipe.deadline + URL_MARGIN).max(URL_LEAST);
         Ok(Transfers {
             worker_url: bake_objects::presign_get(aws, &bucket, &key, valid).await?,
@@ -270,6 +274,8 @@ impl Bake<'_> {
 
     async fn launch(&self, script: &str) -> Result<Instance> {
         let places = placement::places(self.cloud).await?;
+        // The builder sends its report; from here on there may be one.
+        self.made.report(&self.report_key());
         let reservation = placement::launch_first(self.cloud, &places, |place| {
             let spec = self.spec(script, place);
             self.made.token(&spec.token);
@@ -377,6 +383,7 @@ impl Bake<'_> {
         let mut tags = self.cloud.names.tags(ResourceKind::Snapshot);
         tags.push((TAG_RECIPE.to_owned(), self.digest.clone()));
         let id = snapshot::create(&self.cloud.aws, volume, &self.name, &tags).await?;
+        self.made.snapshot(&id);
         snapshot::wait_completed(&self.cloud.aws, &id, &self.cloud.events).await?;
         Ok(id)
     }

@@ -19,6 +19,8 @@ struct Pieces {
     instances: Vec<String>,
     /// Name of image and snapshot.
     image: Option<String>,
+    /// Id of the snapshot, if its answer came.
+    snapshot: Option<String>,
     /// Key of the report in the input bucket.
     report: Option<String>,
     /// The image is registered: it and its snapshot stay.
@@ -42,6 +44,10 @@ impl Made {
         self.note(|pieces| pieces.image = Some(name.to_owned()));
     }
 
+    pub(super) fn snapshot(&self, id: &str) {
+        self.note(|pieces| pieces.snapshot = Some(id.to_owned()));
+    }
+
     pub(super) fn report(&self, key: &str) {
         self.note(|pieces| pieces.report = Some(key.to_owned()));
     }
@@ -59,6 +65,14 @@ impl Made {
         });
     }
 
+    /// Whether there may be anything to remove.
+    pub(super) fn is_nothing(&self) -> bool {
+        let pieces = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        pieces.tokens.is_empty()
+            && pieces.instances.is_empty()
+            && (pieces.done || (pieces.image.is_none() && pieces.report.is_none()))
+    }
+
     /// Removes the builder, and the rest too unless the image is done. Goes on past failures and
     /// returns them all.
     pub(super) async fn remove(&self, cloud: &Cloud) -> Vec<Error> {
@@ -73,7 +87,7 @@ impl Made {
         if !pieces.done {
             if let Some(name) = &pieces.image {
                 keep(remove_image(cloud, name).await);
-                keep(remove_snapshots(cloud, name).await);
+                keep(remove_snapshots(cloud, name, pieces.snapshot.as_deref()).await);
             }
             if let Some(key) = &pieces.report {
                 keep(bake_objects::delete(&cloud.aws, &cloud.names.input_bucket(), key).await);
@@ -89,8 +103,8 @@ async fn remove_instances(cloud: &Cloud, pieces: &Pieces) -> Result<()> {
     if ids.is_empty() && !pieces.tokens.is_empty() {
         ids = find_builders(cloud, &pieces.tokens).await?;
     }
-    instance::terminate(&cloud.aws, &ids).await?;
-    instance::wait_terminated(&cloud.aws, &ids, &cloud.events).await
+    // What EC2 has taken it does; nobody need wait for it.
+    instance::terminate(&cloud.aws, &ids).await
 }
 
 /// An instance may be listed a little later than it is made.
@@ -123,7 +137,11 @@ async fn remove_image(cloud: &Cloud, name: &str) -> Result<()> {
     Ok(())
 }
 
-async fn remove_snapshots(cloud: &Cloud, name: &str) -> Result<()> {
+/// By its id where that is known, else by its name.
+async fn remove_snapshots(cloud: &Cloud, name: &str, id: Option<&str>) -> Result<()> {
+    if let Some(id) = id {
+        return snapshot::delete(&cloud.aws, id).await;
+    }
     let found = snapshot::find_by_name(&cloud.aws, name)
         .await
         .map_err(|cause| {

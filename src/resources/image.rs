@@ -14,8 +14,6 @@ use crate::wait::{self, Look};
 
 /// Registering is a matter of seconds; EC2 shows `pending` meanwhile.
 const AVAILABLE: Duration = Duration::from_mins(10);
-/// A lost answer's image may be listed this much later (eventual consistency).
-const ADOPT: Duration = Duration::from_secs(30);
 /// Attempts to register; the faults that pass do so in a few.
 const ATTEMPTS: u32 = 5;
 
@@ -188,8 +186,8 @@ async fn find_by_name(aws: &Aws, name: &str) -> Result<Option<Image>, Cause> {
     )
 }
 
-/// Registers an image and waits until it is available. There is no client token for this call, so
-/// after a lost answer the image is looked for by its name, which is unique, and adopted.
+/// Registers an image and waits until it is available. There is no client token for this call, but the
+/// name is unique: after a lost answer the next attempt finds it taken, and the image is adopted.
 pub async fn register(aws: &Aws, new: &NewImage) -> Result<Image> {
     let failed = |cause: Cause| {
         Error::failed(format!("cannot register the image {}", new.name)).because(cause)
@@ -200,7 +198,6 @@ pub async fn register(aws: &Aws, new: &NewImage) -> Result<Image> {
         match register_call(aws, new).await {
             Ok(()) => break,
             Err(cause) if cause.is("InvalidAMIName.Duplicate") => break,
-            Err(cause) if cause.uncertain && appears(aws, &new.name).await => break,
             Err(cause) if attempt < ATTEMPTS && passes(&cause) => {
                 tokio::time::sleep(Duration::from_secs(1 << attempt)).await;
             }
@@ -223,18 +220,6 @@ pub async fn register(aws: &Aws, new: &NewImage) -> Result<Image> {
         },
     )
     .await
-}
-
-/// Whether an image whose answer was lost is there after all.
-async fn appears(aws: &Aws, name: &str) -> bool {
-    let look = || async {
-        match find_by_name(aws, name).await {
-            Ok(Some(_)) => Ok(Look::Done(())),
-            Ok(None) => Ok(Look::NotYet("not listed".to_owned())),
-            Err(cause) => Ok(Look::NotYet(cause.to_string())),
-        }
-    };
-    wait::until(name, ADOPT, look).await.is_ok()
 }
 
 /// Whether the same call may succeed a little later.

@@ -113,18 +113,16 @@ pub async fn create(
                 tokio::time::sleep(RATE_PAUSE).await;
             }
             Err(cause) => {
+                // A refusal to even look at the call, whatever HTTP status it comes with.
+                let refused = cause.is_any(&["RequestLimitExceeded", "Throttling"]);
                 if cause.uncertain
+                    && !refused
                     && let Some(id) = appears(aws, name).await
                 {
                     return Ok(id);
                 }
-                let passes = cause.uncertain
-                    || cause.is_any(&[
-                        "RequestLimitExceeded",
-                        "Throttling",
-                        "InternalError",
-                        "Unavailable",
-                    ]);
+                let passes =
+                    refused || cause.uncertain || cause.is_any(&["InternalError", "Unavailable"]);
                 if attempt >= ATTEMPTS || !passes {
                     return Err(
                         Error::failed(format!("cannot take a snapshot of {volume}")).because(cause)
