@@ -190,6 +190,8 @@ pub async fn create(
     events: &Events,
 ) -> Result<String> {
     let what = format!("the name {name}");
+    // Several queues wait beside each other: each says so once.
+    let said = std::sync::Once::new();
     let made = wait::until(&what, NAME_LIMIT, || async {
         let call = aws
             .sqs
@@ -203,9 +205,11 @@ pub async fn create(
             Err(cause) if cause.is_any(&DELETED_RECENTLY) => {
                 let last_seen =
                     "a queue of this name was just deleted, and SQS keeps its name for a minute";
-                events.emit(Event::Waiting {
-                    what: what.clone(),
-                    last_seen: last_seen.to_owned(),
+                said.call_once(|| {
+                    events.emit(Event::Waiting {
+                        what: what.clone(),
+                        last_seen: last_seen.to_owned(),
+                    });
                 });
                 Ok(Look::NotYet(last_seen.to_owned()))
             }
