@@ -8,6 +8,7 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::ProvideCredentials;
+use aws_credential_types::provider::error::CredentialsError;
 use aws_smithy_http_client::tls;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
@@ -131,14 +132,7 @@ async fn check_credentials(config: &SdkConfig) -> Result<()> {
     let provider = config.credentials_provider().ok_or_else(none)?;
     match provider.provide_credentials().await {
         Ok(_) => Ok(()),
-        Err(error)
-            if matches!(
-                error,
-                aws_credential_types::provider::error::CredentialsError::CredentialsNotLoaded(_)
-            ) =>
-        {
-            Err(none())
-        }
+        Err(CredentialsError::CredentialsNotLoaded(_)) => Err(none()),
         Err(error) => Err(Error::failed("the AWS credentials cannot be used")
             .because(error)
             .hint(LOGIN_HINT)),

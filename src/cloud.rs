@@ -13,6 +13,8 @@ pub struct Cloud {
     pub names: Names,
     pub config: Config,
     pub events: Events,
+    /// It is the local cloud: commands that we advise need `--local`.
+    pub local: bool,
 }
 
 impl Cloud {
@@ -25,6 +27,7 @@ impl Cloud {
             region: aws.region.clone(),
         };
         Ok(Self {
+            local: false,
             aws,
             names,
             config,

@@ -25,6 +25,11 @@ impl Session {
     /// Connects to the cloud that the options name.
     pub async fn cloud(&self) -> Result<Cloud> {
         let config = self.config()?;
+        self.connect(config).await
+    }
+
+    /// The same with settings of the command's own.
+    pub async fn connect(&self, config: Config) -> Result<Cloud> {
         if self.global.local {
             return self.local_cloud(config).await;
         }
@@ -38,6 +43,10 @@ impl Session {
     /// Connects to the local cloud, which is started if it does not run.
     pub async fn local_cloud(&self, mut config: Config) -> Result<Cloud> {
         let target = local::target(&self.events, &mut config).await?;
-        Cloud::connect(&target, config, self.events.clone()).await
+        let cloud = Cloud::connect(&target, config, self.events.clone()).await?;
+        Ok(Cloud {
+            local: true,
+            ..cloud
+        })
     }
 }

@@ -1,6 +1,7 @@
 //! The only printer. stdout is data, stderr is talk; bars only on a terminal.
 #![allow(clippy::print_stdout, clippy::print_stderr)] // the one owner of both
 
+use std::collections::HashSet;
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
@@ -114,9 +115,9 @@ fn multi_line_printable(text: &str) -> String {
 struct Screen {
     quiet: bool,
     bar: Option<Bar>,
-    /// Steps that are running; each ends in one line with its time.
     terminal: bool,
-    last_waiting: Option<String>,
+    /// Waits told where there is no terminal; each is told once.
+    waits_told: HashSet<String>,
 }
 
 struct Bar {
@@ -138,7 +139,7 @@ impl Screen {
             quiet,
             bar: None,
             terminal: std::io::stderr().is_terminal(),
-            last_waiting: None,
+            waits_told: HashSet::new(),
         }
     }
 
@@ -232,9 +233,9 @@ impl Screen {
         let text = format!("waiting for {}: {}", printable(what), printable(last_seen));
         if let Some(bar) = self.bar(BarKind::Step, "  {spinner} {msg} {elapsed}") {
             bar.set_message(text);
-        } else if self.last_waiting.as_ref() != Some(&text) {
+        } else if !self.waits_told.contains(&text) {
             self.say(&format!("  {text}"));
-            self.last_waiting = Some(text);
+            self.waits_told.insert(text);
         }
     }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use crate::commands::local;
-use crate::commands::run::{Job, whole_job};
+use crate::commands::run::{Job, own_stack, whole_job};
 use crate::error::{Error, Result};
 use crate::session::Session;
 use crate::ui::seconds;
@@ -20,9 +20,6 @@ const SAMPLES: [(&str, &[u8]); 5] = [
         include_bytes!("../../samples/birthday/MVI_3130.AVI"),
     ),
 ];
-
-/// The demo has a stack of its own, so that it may tear it down whatever is in it.
-const STACK: &str = "demo";
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -55,7 +52,7 @@ pub async fn run(args: &Args, session: &Session) -> Result<()> {
 
 async fn in_local_cloud(args: &Args, session: &Session, clips: &Path) -> Result<()> {
     let mut config = session.config()?;
-    config.stack = STACK.parse().map_err(Error::failed)?;
+    config.stack = own_stack("demo")?;
     // What is meant for an AWS account does not belong into the demo.
     config.subnet = None;
     config.security_groups.clear();
@@ -68,7 +65,6 @@ async fn in_local_cloud(args: &Args, session: &Session, clips: &Path) -> Result<
         preset: Some("ipod".to_owned()),
         all: false,
         keep_image: !args.remove_image,
-        take_over: true,
     };
     whole_job(&cloud, &job, session).await
 }

@@ -90,16 +90,7 @@ fn tell(cloud: &Cloud, report: &TeardownReport, session: &Session) -> Result<()>
         session.events.warn(error);
     }
     if report.is_clean() {
-        let stack = &cloud.names.stack;
-        session
-            .events
-            .note(match (report.deleted.len(), report.kept.len()) {
-                (0, 0) => {
-                    format!("stack {stack}: there was nothing to delete, and nothing is left")
-                }
-                (_, 0) => format!("stack {stack} is gone: listed again, nothing is left"),
-                (_, kept) => format!("stack {stack} is gone but for {kept} things kept as asked"),
-            });
+        session.events.note(clean_text(cloud, report));
         return Ok(());
     }
     let left = report
@@ -124,6 +115,30 @@ fn tell(cloud: &Cloud, report: &TeardownReport, session: &Session) -> Result<()>
         ),
     )
     .hint("run `muck down` again; it begins where it stopped"))
+}
+
+fn clean_text(cloud: &Cloud, report: &TeardownReport) -> String {
+    let stack = &cloud.names.stack;
+    if report.deleted.is_empty() && report.kept.is_empty() {
+        return format!("Stack {stack}: there was nothing to delete, and nothing is left.");
+    }
+    let mut text = format!("Listed again: nothing is left of stack {stack}");
+    if report.kept.is_empty() {
+        text.push('.');
+        return text;
+    }
+    text.push_str(" but what was to be kept:");
+    for thing in &report.kept {
+        text.push_str("\n  ");
+        text.push_str(&line(thing));
+    }
+    text + "\nTo remove that too: " + &down_command(cloud)
+}
+
+/// What to type to remove the stack.
+pub(super) fn down_command(cloud: &Cloud) -> String {
+    let local = if cloud.local { " --local" } else { "" };
+    format!("muck down --stack {}{local}", cloud.names.stack)
 }
 
 /// `input bucket      muck-…  12 objects, 3.4 MiB`

@@ -2,14 +2,16 @@
 
 use std::path::PathBuf;
 
-use crate::batch::launch::{self, LaunchOptions};
-use crate::batch::{self, ResultsOptions, SubmitOptions};
+use serde::Serialize;
+
+use crate::batch::launch::{self, Launch, LaunchOptions};
+use crate::batch::{self, Bill, Report, ResultsOptions, Submission, SubmitOptions};
 use crate::cloud::Cloud;
 use crate::commands::{down, local};
 use crate::error::{Error, Kind, Result};
 use crate::image::bake::{self, BakeOptions};
 use crate::interrupt::Interrupts;
-use crate::names::ResourceKind;
+use crate::names::{ResourceKind, StackName};
 use crate::session::Session;
 use crate::stack::survey::{Depths, Survey};
 use crate::stack::{self, Confirmed, DownOptions};
@@ -48,7 +50,6 @@ pub async fn run(args: &Args, session: &Session) -> Result<()> {
         preset: args.preset.clone(),
         all: args.all,
         keep_image: args.keep_image,
-        take_over: false,
     };
     // Nothing is created, not even a local cloud, for input that cannot be converted.
     let preset = job.preset.clone().unwrap_or(session.config()?.preset);
@@ -58,14 +59,29 @@ pub async fn run(args: &Args, session: &Session) -> Result<()> {
     } else {
         None
     };
-    let outcome = match session.cloud().await {
-        Ok(cloud) => whole_job(&cloud, &job, session).await,
-        Err(error) => Err(error),
-    };
+    let outcome = in_own_stack(session, &job).await;
     if let Some(local) = local {
         local.stop_if_started().await?;
     }
     outcome
+}
+
+async fn in_own_stack(session: &Session, job: &Job) -> Result<()> {
+    let mut config = session.config()?;
+    if session.global.stack.is_none() {
+        config.stack = own_stack("run")?;
+    }
+    let cloud = session.connect(config).await?;
+    whole_job(&cloud, job, session).await
+}
+
+/// A stack name that nobody else has: runs may go on beside each other, and none waits the minute
+/// for which SQS refuses the names of queues that were just deleted.
+pub(super) fn own_stack(prefix: &str) -> Result<StackName> {
+    let random: u32 = rand::random();
+    format!("{prefix}-{random:08x}")
+        .parse()
+        .map_err(Error::failed)
 }
 
 /// One batch from files to results.
@@ -79,21 +95,34 @@ pub struct Job {
     pub preset: Option<String>,
     pub all: bool,
     pub keep_image: bool,
-    /// Use (and tear down) a stack of this name that is there already. Only for a stack that
-    /// nobody else keeps anything in.
-    pub take_over: bool,
+}
+
+/// What `--json` prints at the end: as far as the job came.
+#[derive(Debug, Default, Serialize)]
+struct Summary {
+    stack: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    submission: Option<Submission>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    launch: Option<Launch>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    report: Option<Report>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bill: Option<Bill>,
 }
 
 /// Converts, and tears down however that ends: success, failure, or a signal.
 pub async fn whole_job(cloud: &Cloud, job: &Job, session: &Session) -> Result<()> {
     let mut interrupts = Interrupts::listen()?;
-    if !job.take_over {
-        refuse_a_stack_in_use(cloud).await?;
-    }
+    refuse_a_stack_in_use(cloud).await?;
+    let mut summary = Summary {
+        stack: cloud.names.stack.to_string(),
+        ..Summary::default()
+    };
     let outcome = tokio::select! {
-        outcome = convert(cloud, job, session) => outcome,
+        outcome = convert(cloud, job, session, &mut summary) => outcome,
         () = interrupts.next() => {
-            cloud.events.warn("interrupted: tearing down; again Ctrl-C leaves things as they are");
+            cloud.events.warn("interrupted: tearing down; Ctrl-C again leaves things as they are");
             Err(Error::new(Kind::Interrupted, "interrupted"))
         }
     };
@@ -101,21 +130,38 @@ pub async fn whole_job(cloud: &Cloud, job: &Job, session: &Session) -> Result<()
         torn_down = tear_down(cloud, job, session) => torn_down,
         () = interrupts.next() => Err(still_there(cloud).await),
     };
+    settle_up(cloud, session, &mut summary).await?;
+    if summary.report.is_some() && !session.ui.json {
+        session
+            .ui
+            .line(format!("The results are in {}", job.output.display()));
+    }
     match (outcome, torn_down) {
-        (Ok(()), Ok(())) => {
-            session
-                .ui
-                .line(format!("The results are in {}", job.output.display()));
-            Ok(())
-        }
+        (outcome, Ok(())) => outcome,
         (Ok(()), Err(left)) => Err(left),
-        (Err(first), Ok(())) => Err(first),
         // The first error is the cause; what is left is what costs money. Both must be told.
         (Err(first), Err(left)) => {
             cloud.events.warn(first.chain());
             Err(left)
         }
     }
+}
+
+/// The bill comes last: only now is it known when the instances ended.
+async fn settle_up(cloud: &Cloud, session: &Session, summary: &mut Summary) -> Result<()> {
+    if let Some(submission) = &summary.submission {
+        match batch::bill(cloud, Some(&submission.batch)).await {
+            Ok(bill) => summary.bill = Some(bill),
+            Err(error) => cloud.events.warn(error.chain()),
+        }
+    }
+    if session.ui.json {
+        return session.ui.json(summary);
+    }
+    if let Some(bill) = &summary.bill {
+        session.ui.line(format!("\n{}\n", bill.text()));
+    }
+    Ok(())
 }
 
 /// `run` deletes its stack at the end, so it must not begin in one that holds something.
@@ -130,7 +176,10 @@ async fn refuse_a_stack_in_use(cloud: &Cloud) -> Result<()> {
         there.join("\n")
     ))
     .hint("give this run a stack of its own: --stack NAME")
-    .hint(format!("or remove what is there: muck down --stack {name}")))
+    .hint(format!(
+        "or remove what is there: {}",
+        down::down_command(cloud)
+    )))
 }
 
 /// What exists of the stack, one line each, but its images: those are kept on purpose.
@@ -150,50 +199,58 @@ async fn remaining(cloud: &Cloud) -> Vec<String> {
         .collect()
 }
 
-async fn convert(cloud: &Cloud, job: &Job, session: &Session) -> Result<()> {
+async fn convert(cloud: &Cloud, job: &Job, session: &Session, summary: &mut Summary) -> Result<()> {
+    let say = |text: String| {
+        if !session.ui.json {
+            session.ui.line(text);
+        }
+    };
     let events = &cloud.events;
     events.note(format!(
-        "Stack {} in {}",
-        cloud.names.stack, cloud.names.region
+        "Stack {} in {} (should this machine die: {} --yes)",
+        cloud.names.stack,
+        cloud.names.region,
+        down::down_command(cloud)
     ));
     stack::up(cloud).await?;
 
     events.note("Image");
     // Not cancelled from inside: when this future is dropped, the teardown that follows removes the builder.
-    bake::bake(cloud, BakeOptions { force: false }, std::future::pending()).await?;
+    let baked = bake::bake(cloud, BakeOptions { force: false }, std::future::pending()).await?;
+    events.note(baked.text());
 
     events.note("Files");
-    let submission = batch::submit(
-        cloud,
-        &SubmitOptions {
-            paths: job.paths.clone(),
-            preset: job.preset.clone(),
-            batch: None,
-            all: job.all,
-        },
-    )
-    .await?;
-    session.ui.line(submission.text());
+    let submit = SubmitOptions {
+        paths: job.paths.clone(),
+        preset: job.preset.clone(),
+        batch: None,
+        all: job.all,
+    };
+    let submission = summary
+        .submission
+        .insert(batch::submit(cloud, &submit).await?);
+    say(submission.text());
 
     events.note("Instances");
-    let launch = launch::launch(
-        cloud,
-        &LaunchOptions {
-            count: job.instances.unwrap_or(cloud.config.instances),
-            instance_type: job.instance_type.clone(),
-            batch: Some(submission.batch.clone()),
-            ..LaunchOptions::default()
-        },
-    )
-    .await?;
-    session.ui.line(launch.text());
+    let options = LaunchOptions {
+        count: job.instances.unwrap_or(cloud.config.instances),
+        instance_type: job.instance_type.clone(),
+        batch: Some(submission.batch.clone()),
+        ..LaunchOptions::default()
+    };
+    let launch = summary
+        .launch
+        .insert(launch::launch(cloud, &options).await?);
+    say(launch.text());
 
     let options = ResultsOptions {
         batch: Some(submission.batch.clone()),
         ..ResultsOptions::new(&job.output)
     };
-    let report = batch::results(cloud, &options).await?;
-    session.ui.line(report.text());
+    let report = summary
+        .report
+        .insert(batch::results(cloud, &options).await?);
+    say(report.text());
     // Files that could not be submitted and jobs that failed do not stop the batch; they are its end.
     submission
         .failure()
@@ -222,14 +279,9 @@ async fn still_there(cloud: &Cloud) -> Error {
         [] => "nothing is left of it".to_owned(),
         left => format!("still there:\n{}", left.join("\n")),
     };
-    let local = if cloud.aws.endpoint.is_some() {
-        " --local"
-    } else {
-        ""
-    };
     Error::new(
         Kind::Interrupted,
         format!("interrupted while stack {name} was torn down; {left}"),
     )
-    .hint(format!("remove it: muck down --stack {name}{local} --yes"))
+    .hint(format!("remove it: {} --yes", down::down_command(cloud)))
 }

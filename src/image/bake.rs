@@ -129,10 +129,8 @@ async fn find_base(cloud: &Cloud, recipe: &Recipe) -> Result<Image> {
 }
 
 async fn find_image(cloud: &Cloud, digest: &str) -> Result<Option<Image>> {
-    let images = image::list(&cloud.aws, &cloud.names.stack).await?;
-    Ok(images
-        .into_iter()
-        .find(|image| image.is_available() && image.recipe() == Some(digest)))
+    let images = image::list_of_recipe(&cloud.aws, digest).await?;
+    Ok(images.into_iter().find(Image::is_available))
 }
 
 /// What all steps need to know.

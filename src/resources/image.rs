@@ -101,6 +101,18 @@ pub async fn list(aws: &Aws, stack: &StackName) -> Result<Vec<Image>> {
         })
 }
 
+/// All our images of that recipe, whichever stack baked them, the newest first: what a recipe makes
+/// does not depend on the stack.
+pub async fn list_of_recipe(aws: &Aws, digest: &str) -> Result<Vec<Image>> {
+    let filters = vec![
+        ec2_tags::filter(&format!("tag:{TAG_KIND}"), [ResourceKind::Image.as_str()]),
+        ec2_tags::filter(&format!("tag:{TAG_RECIPE}"), [digest]),
+    ];
+    describe(aws, "self", filters).await.map_err(|cause| {
+        Error::failed(format!("cannot look for an image of the recipe {digest}")).because(cause)
+    })
+}
+
 /// The newest available image of `owner` whose name fits `pattern` (`*` and `?`).
 ///
 /// # Errors

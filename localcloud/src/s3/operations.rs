@@ -1,7 +1,7 @@
 //! The operations of S3 that this cloud has, each handed to the file of its noun. All others answer
 //! `NotImplemented` by their name.
 
-#[expect(
+#[allow(
     clippy::wildcard_imports,
     reason = "two types for each of forty operations"
 )]

@@ -3,7 +3,7 @@
 
 use http::StatusCode;
 use rusqlite::Transaction;
-#[expect(
+#[allow(
     clippy::wildcard_imports,
     reason = "two types for each of sixteen operations"
 )]

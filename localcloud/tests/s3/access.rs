@@ -252,7 +252,7 @@ async fn presigned_urls() {
     let rig = Rig::new().await;
     let b = rig.bucket("films").await;
     rig.put(&b, "a b", "film").await;
-    let hour = PresigningConfig::expires_in(Duration::from_secs(3600)).unwrap();
+    let hour = PresigningConfig::expires_in(Duration::from_hours(1)).unwrap();
     let target = |uri: &str| {
         uri.split_once(&rig.address.to_string())
             .unwrap()
@@ -293,8 +293,8 @@ async fn presigned_urls() {
     assert_eq!(rig.get(&b, "report").await.unwrap(), b"{\"ok\":true}");
 
     let past = PresigningConfig::builder()
-        .start_time(SystemTime::now() - Duration::from_secs(120))
-        .expires_in(Duration::from_secs(60))
+        .start_time(SystemTime::now() - Duration::from_mins(2))
+        .expires_in(Duration::from_mins(1))
         .build()
         .unwrap();
     let late = rig

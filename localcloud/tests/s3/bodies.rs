@@ -51,7 +51,7 @@ async fn memory_stays_bounded() {
         .put_object()
         .bucket(&b)
         .key("big")
-        .content_length((CHUNK * CHUNKS) as i64)
+        .content_length(i64::try_from(CHUNK * CHUNKS).unwrap())
         .body(ByteStream::new(SdkBody::from_body_1_x(StreamBody::new(
             stream,
         ))))

@@ -30,7 +30,7 @@ const KEYS: &[&str] = &[
 
 #[derive(Debug, Clone)]
 enum Step {
-    Put(usize, u8),
+    Put(usize),
     PutIfAbsent(usize),
     Delete(usize),
     DeleteVersion(usize, usize),
@@ -46,7 +46,7 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     let key = 0..KEYS.len();
     prop_oneof![
-        4 => (key.clone(), any::<u8>()).prop_map(|(key, body)| Step::Put(key, body)),
+        4 => key.clone().prop_map(Step::Put),
         2 => key.clone().prop_map(Step::PutIfAbsent),
         3 => key.clone().prop_map(Step::Delete),
         2 => (key.clone(), 0..4_usize).prop_map(|(key, nth)| Step::DeleteVersion(key, nth)),
@@ -380,7 +380,7 @@ proptest! {
         let mut world = World::new();
         for step in &steps {
             match step {
-                Step::Put(key, _) => world.put(KEYS[*key], &Condition::None),
+                Step::Put(key) => world.put(KEYS[*key], &Condition::None),
                 Step::PutIfAbsent(key) => world.put(KEYS[*key], &Condition::Absent),
                 Step::Delete(key) => world.delete(KEYS[*key], None),
                 Step::DeleteVersion(key, nth) => {

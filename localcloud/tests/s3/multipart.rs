@@ -123,7 +123,7 @@ async fn parts_become_an_object() {
         .await
         .unwrap();
     assert_eq!(head.parts_count(), Some(3));
-    assert_eq!(head.content_length(), Some(MIN as i64));
+    assert_eq!(head.content_length(), Some(i64::try_from(MIN).unwrap()));
     assert_eq!(head.content_type(), Some("video/quicktime"));
     assert_eq!(head.metadata().unwrap()["m"], "1");
     assert_eq!(head.e_tag(), Some(etag.as_str()));
@@ -395,7 +395,9 @@ async fn uploads_and_parts_are_listed_and_aborted() {
     );
 
     for number in [1, 2, 5] {
-        ups[0].part(number, noise(number as u64, 10), None).await;
+        ups[0]
+            .part(number, noise(u64::try_from(number).unwrap(), 10), None)
+            .await;
     }
     let parts = rig
         .client

@@ -1,6 +1,7 @@
 //! What a restart finds.
 
 use std::time::{Duration, Instant};
+use tokio::io::AsyncWriteExt as _;
 
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 use localcloud::clock::Clock as _;
@@ -68,7 +69,7 @@ async fn a_broken_off_upload_leaves_nothing() {
     let rig = Rig::new().await;
     let b = rig.bucket("films").await;
     let hour =
-        aws_sdk_s3::presigning::PresigningConfig::expires_in(Duration::from_secs(60)).unwrap();
+        aws_sdk_s3::presigning::PresigningConfig::expires_in(Duration::from_mins(1)).unwrap();
     let put = rig
         .client
         .put_object()
@@ -88,7 +89,6 @@ async fn a_broken_off_upload_leaves_nothing() {
         "PUT {target} HTTP/1.1\r\nHost: {}\r\nContent-Length: 9000000\r\n\r\n",
         rig.address
     );
-    use tokio::io::AsyncWriteExt as _;
     stream.write_all(head.as_bytes()).await.unwrap();
     stream.write_all(&vec![7; 3_000_000]).await.unwrap();
     rig.files_settle(1).await;
