@@ -15,8 +15,18 @@ const CONVERSION_LIMIT: Duration = Duration::from_secs(300);
 fn demo_then_single_steps_then_nothing_left() {
     let world = World::new();
 
-    world.muck(&["demo"]).exits(0);
+    let demo = world
+        .muck(&["demo"])
+        .exits(0)
+        .says(&["nothing is left of stack demo-"]);
     check_outputs(&world.work().join("demo-results"));
+    for line in [
+        "5 files successfully submitted.",
+        "5 results successfully retrieved.",
+        "Total:",
+    ] {
+        assert!(demo.stdout.contains(line), "no {line:?} in {demo:?}");
+    }
 
     // The demo stops the cloud that it started; any command starts it again with all its state.
     world.muck(&["plan", "--local", "--stack", "demo"]).exits(3);
@@ -30,9 +40,27 @@ fn demo_then_single_steps_then_nothing_left() {
 
     single_steps(&world, &account);
 
-    world.muck(&["down", "--local", "--stack", "demo", "--yes"]).exits(0);
+    world
+        .muck(&["down", "--local", "--stack", "demo", "--yes"])
+        .exits(0);
+    // The image belongs to the stack of the demo that baked it, which said how to remove it.
+    let baked_by = stack_of(&demo.stderr);
+    world
+        .muck(&["down", "--local", "--stack", &baked_by, "--yes"])
+        .exits(0);
     assert_eq!(account.left_overs(), Vec::<String>::new());
-    world.muck(&["down", "--local", "--stack", "demo", "--yes"]).exits(0);
+    world
+        .muck(&["down", "--local", "--stack", "demo", "--yes"])
+        .exits(0);
+}
+
+/// `demo-1a2b3c4d` from the line `Stack demo-1a2b3c4d in us-local-1 …`.
+fn stack_of(stderr: &str) -> String {
+    let line = stderr
+        .lines()
+        .find_map(|line| line.strip_prefix("Stack "))
+        .expect("names its stack");
+    line.split_whitespace().next().expect("a name").to_owned()
 }
 
 /// Every step by itself, each typed twice where that must change nothing.
@@ -47,7 +75,10 @@ fn single_steps(world: &World, account: &Account) {
 
     muck(&["up"]).exits(0).says(&["created"]);
     let again = muck(&["up"]).exits(0);
-    assert!(!again.stderr.contains("created") && !again.stdout.contains("created"), "{again:?}");
+    assert!(
+        !again.stderr.contains("created") && !again.stdout.contains("created"),
+        "{again:?}"
+    );
     muck(&["plan"]).exits(0);
     // The recipe is the demo's, so the image is there.
     let baked = muck(&["bake", "--json"]).exits(0).json();
@@ -56,7 +87,9 @@ fn single_steps(world: &World, account: &Account) {
     let samples_argument = samples.to_str().expect("UTF-8");
     let submitted = muck(&["submit", samples_argument, "--batch", "story"]).exits(0);
     assert!(
-        submitted.stdout.contains(&format!("{} files successfully submitted.", files.len())),
+        submitted
+            .stdout
+            .contains(&format!("{} files successfully submitted.", files.len())),
         "{submitted:?}"
     );
     let bodies = account.peek("muck-demo-input", files.len(), Duration::from_secs(10));
@@ -100,7 +133,12 @@ fn sample_files(folder: &Path) -> BTreeMap<String, u64> {
     clips(folder)
         .into_iter()
         .map(|clip| {
-            let name = clip.file_name().expect("a file").to_str().expect("UTF-8").to_owned();
+            let name = clip
+                .file_name()
+                .expect("a file")
+                .to_str()
+                .expect("UTF-8")
+                .to_owned();
             (name, clip.metadata().expect("readable").len())
         })
         .collect()
@@ -113,7 +151,10 @@ fn clips(folder: &Path) -> Vec<PathBuf> {
         let path = entry.expect("entry").path();
         if path.is_dir() {
             found.extend(clips(&path));
-        } else if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("avi")) {
+        } else if path
+            .extension()
+            .is_some_and(|e| e.eq_ignore_ascii_case("avi"))
+        {
             found.push(path);
         }
     }
@@ -126,7 +167,10 @@ fn check_outputs(folder: &Path) {
     let clips = clips(&samples);
     assert!(clips.len() >= 4, "too few samples to show anything");
     for clip in clips {
-        let relative = clip.strip_prefix(&samples).expect("below").with_extension("mov");
+        let relative = clip
+            .strip_prefix(&samples)
+            .expect("below")
+            .with_extension("mov");
         let media = probe(&folder.join(relative));
         let source = probe(&clip);
         let expected = Media {
@@ -136,10 +180,10 @@ fn check_outputs(folder: &Path) {
             width: 320,
             height: 240,
             frame_rate: "30000/1001".into(),
-            audio: source
-                .audio
-                .is_some()
-                .then(|| Audio { codec: "aac".into(), sample_rate: "48000".into() }),
+            audio: source.audio.is_some().then(|| Audio {
+                codec: "aac".into(),
+                sample_rate: "48000".into(),
+            }),
             duration: media.duration,
         };
         assert_eq!(media, expected, "{}", clip.display());
@@ -156,20 +200,40 @@ fn check_outputs(folder: &Path) {
 
 /// Headers in order.
 fn headers(body: &str) -> Vec<(&str, &str)> {
-    body.lines().filter(|line| !line.is_empty()).map(|line| {
-        line.split_once(": ").unwrap_or_else(|| panic!("not a header: {line:?}"))
-    }).collect()
+    body.lines()
+        .filter(|line| !line.is_empty())
+        .map(|line| {
+            line.split_once(": ")
+                .unwrap_or_else(|| panic!("not a header: {line:?}"))
+        })
+        .collect()
 }
 
 /// The article's five headers, in the article's order and form.
 fn check_input_message(body: &str, files: &BTreeMap<String, u64>) {
     let headers = headers(body);
     let names: Vec<&str> = headers.iter().take(5).map(|(name, _)| *name).collect();
-    assert_eq!(names, ["Bucket", "InputKey", "Date", "OriginalFileName", "Size"], "{body}");
-    let value = |name: &str| headers.iter().find(|(n, _)| *n == name).map(|(_, v)| *v).expect("there");
-    assert_eq!(value("Bucket"), "muck-demo-input-000000000000-us-local-1-an");
+    assert_eq!(
+        names,
+        ["Bucket", "InputKey", "Date", "OriginalFileName", "Size"],
+        "{body}"
+    );
+    let value = |name: &str| {
+        headers
+            .iter()
+            .find(|(n, _)| *n == name)
+            .map(|(_, v)| *v)
+            .expect("there")
+    };
+    assert_eq!(
+        value("Bucket"),
+        "muck-demo-input-000000000000-us-local-1-an"
+    );
     let md5 = value("InputKey").strip_prefix("media/").expect("media/");
-    assert!(md5.len() == 32 && md5.chars().all(|c| c.is_ascii_hexdigit()), "{md5}");
+    assert!(
+        md5.len() == 32 && md5.chars().all(|c| c.is_ascii_hexdigit()),
+        "{md5}"
+    );
     assert!(value("Date").ends_with(" GMT"), "{body}");
     let size = files.get(value("OriginalFileName")).expect("a sample");
     assert_eq!(value("Size"), size.to_string());
@@ -179,7 +243,15 @@ fn check_input_message(body: &str, files: &BTreeMap<String, u64>) {
 fn check_status_message(body: &str) {
     let headers = headers(body);
     let has = |name: &str| headers.iter().find(|(n, _)| *n == name).map(|(_, v)| *v);
-    for name in ["Bucket", "InputKey", "Date", "OriginalFileName", "Size", "Host", "Instance-ID"] {
+    for name in [
+        "Bucket",
+        "InputKey",
+        "Date",
+        "OriginalFileName",
+        "Size",
+        "Host",
+        "Instance-ID",
+    ] {
         assert!(has(name).is_some(), "no {name} in {body}");
     }
     assert_eq!(has("Server"), Some("ConvertVideo"));
@@ -187,20 +259,44 @@ fn check_status_message(body: &str) {
     let output = has("OutputKey").expect("OutputKey");
     assert!(output.ends_with(";type=video/quicktime"), "{output}");
     for date in ["Service-Read", "Service-Write"] {
-        assert!(has(date).is_some_and(|date| date.ends_with(" GMT")), "{body}");
+        assert!(
+            has(date).is_some_and(|date| date.ends_with(" GMT")),
+            "{body}"
+        );
     }
 }
 
 /// One row a file, with the columns that the article's spreadsheet needs.
 fn check_log(path: &Path, files: &BTreeMap<String, u64>) {
     let mut reader = csv::Reader::from_path(path).expect("log.csv");
-    let columns: Vec<String> = reader.headers().expect("headers").iter().map(ToOwned::to_owned).collect();
-    for column in ["Bucket", "InputKey", "OriginalFileName", "OutputKey", "Host", "Service-Read", "Service-Write"] {
-        assert!(columns.iter().any(|c| c == column), "no {column} in {columns:?}");
+    let columns: Vec<String> = reader
+        .headers()
+        .expect("headers")
+        .iter()
+        .map(ToOwned::to_owned)
+        .collect();
+    for column in [
+        "Bucket",
+        "InputKey",
+        "OriginalFileName",
+        "OutputKey",
+        "Host",
+        "Service-Read",
+        "Service-Write",
+    ] {
+        assert!(
+            columns.iter().any(|c| c == column),
+            "no {column} in {columns:?}"
+        );
     }
-    let name = columns.iter().position(|c| c == "OriginalFileName").expect("there");
-    let mut logged: Vec<String> =
-        reader.records().map(|row| row.expect("row")[name].to_owned()).collect();
+    let name = columns
+        .iter()
+        .position(|c| c == "OriginalFileName")
+        .expect("there");
+    let mut logged: Vec<String> = reader
+        .records()
+        .map(|row| row.expect("row")[name].to_owned())
+        .collect();
     logged.sort();
     assert_eq!(logged, files.keys().cloned().collect::<Vec<_>>());
 }

@@ -48,13 +48,24 @@ impl Account {
         let mut left = Vec::new();
         let s3 = aws_sdk_s3::Client::new(&self.config);
         let buckets = s3.list_buckets().send().await.expect("list buckets");
-        left.extend(buckets.buckets().iter().filter_map(|b| b.name()).map(|b| format!("bucket {b}")));
+        left.extend(
+            buckets
+                .buckets()
+                .iter()
+                .filter_map(|b| b.name())
+                .map(|b| format!("bucket {b}")),
+        );
         let sqs = aws_sdk_sqs::Client::new(&self.config);
         let queues = sqs.list_queues().send().await.expect("list queues");
         left.extend(queues.queue_urls().iter().map(|url| format!("queue {url}")));
         let sns = aws_sdk_sns::Client::new(&self.config);
         let topics = sns.list_topics().send().await.expect("list topics");
-        left.extend(topics.topics().iter().map(|topic| format!("topic {topic:?}")));
+        left.extend(
+            topics
+                .topics()
+                .iter()
+                .map(|topic| format!("topic {topic:?}")),
+        );
         left
     }
 
@@ -69,16 +80,49 @@ impl Account {
             .values("stopped")
             .values("shutting-down")
             .build();
-        let instances = ec2.describe_instances().filters(alive).send().await.expect("instances");
+        let instances = ec2
+            .describe_instances()
+            .filters(alive)
+            .send()
+            .await
+            .expect("instances");
         for instance in instances.reservations().iter().flat_map(|r| r.instances()) {
-            left.push(format!("instance {}", instance.instance_id().unwrap_or("?")));
+            left.push(format!(
+                "instance {}",
+                instance.instance_id().unwrap_or("?")
+            ));
         }
         let volumes = ec2.describe_volumes().send().await.expect("volumes");
-        left.extend(volumes.volumes().iter().map(|v| format!("volume {:?}", v.volume_id())));
-        let images = ec2.describe_images().owners("self").send().await.expect("images");
-        left.extend(images.images().iter().map(|i| format!("image {:?}", i.image_id())));
-        let snapshots = ec2.describe_snapshots().owner_ids("self").send().await.expect("snapshots");
-        left.extend(snapshots.snapshots().iter().map(|s| format!("snapshot {:?}", s.snapshot_id())));
+        left.extend(
+            volumes
+                .volumes()
+                .iter()
+                .map(|v| format!("volume {:?}", v.volume_id())),
+        );
+        let images = ec2
+            .describe_images()
+            .owners("self")
+            .send()
+            .await
+            .expect("images");
+        left.extend(
+            images
+                .images()
+                .iter()
+                .map(|i| format!("image {:?}", i.image_id())),
+        );
+        let snapshots = ec2
+            .describe_snapshots()
+            .owner_ids("self")
+            .send()
+            .await
+            .expect("snapshots");
+        left.extend(
+            snapshots
+                .snapshots()
+                .iter()
+                .map(|s| format!("snapshot {:?}", s.snapshot_id())),
+        );
         left
     }
 
@@ -86,10 +130,18 @@ impl Account {
         let mut left = Vec::new();
         let iam = aws_sdk_iam::Client::new(&self.config);
         let roles = iam.list_roles().send().await.expect("roles");
-        left.extend(roles.roles().iter().map(|role| format!("role {}", role.role_name())));
+        left.extend(
+            roles
+                .roles()
+                .iter()
+                .map(|role| format!("role {}", role.role_name())),
+        );
         let profiles = iam.list_instance_profiles().send().await.expect("profiles");
         left.extend(
-            profiles.instance_profiles().iter().map(|p| format!("profile {}", p.instance_profile_name())),
+            profiles
+                .instance_profiles()
+                .iter()
+                .map(|p| format!("profile {}", p.instance_profile_name())),
         );
         left
     }
@@ -99,7 +151,12 @@ impl Account {
         let start = Instant::now();
         self.runtime.block_on(async {
             let sqs = aws_sdk_sqs::Client::new(&self.config);
-            let url = sqs.get_queue_url().queue_name(queue).send().await.expect("queue");
+            let url = sqs
+                .get_queue_url()
+                .queue_name(queue)
+                .send()
+                .await
+                .expect("queue");
             let url = url.queue_url().expect("queue URL").to_owned();
             loop {
                 let wanted = aws_sdk_sqs::types::QueueAttributeName::ApproximateNumberOfMessages;
@@ -110,13 +167,17 @@ impl Account {
                     .send()
                     .await
                     .expect("attributes");
-                let there: usize = counts.attributes().and_then(|map| map.get(&wanted)).map_or(0, |n| {
-                    n.parse().expect("a number")
-                });
+                let there: usize = counts
+                    .attributes()
+                    .and_then(|map| map.get(&wanted))
+                    .map_or(0, |n| n.parse().expect("a number"));
                 if there >= count {
                     break;
                 }
-                assert!(start.elapsed() < limit, "{queue} has {there} of {count} messages");
+                assert!(
+                    start.elapsed() < limit,
+                    "{queue} has {there} of {count} messages"
+                );
                 tokio::time::sleep(Duration::from_millis(500)).await;
             }
             let received = sqs
@@ -127,7 +188,12 @@ impl Account {
                 .send()
                 .await
                 .expect("messages");
-            received.messages().iter().filter_map(|m| m.body()).map(ToOwned::to_owned).collect()
+            received
+                .messages()
+                .iter()
+                .filter_map(|m| m.body())
+                .map(ToOwned::to_owned)
+                .collect()
         })
     }
 }

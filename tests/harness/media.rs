@@ -30,11 +30,23 @@ pub struct Audio {
 /// Probes `file`; fails the test if ffprobe cannot read it.
 pub fn probe(file: &Path) -> Media {
     let output = Command::new("ffprobe")
-        .args(["-v", "error", "-of", "json", "-show_format", "-show_streams"])
+        .args([
+            "-v",
+            "error",
+            "-of",
+            "json",
+            "-show_format",
+            "-show_streams",
+        ])
         .arg(file)
         .output()
         .expect("ffprobe is installed by `make test`");
-    assert!(output.status.success(), "{}: {}", file.display(), String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}: {}",
+        file.display(),
+        String::from_utf8_lossy(&output.stderr)
+    );
     let facts: Value = serde_json::from_slice(&output.stdout).expect("ffprobe writes JSON");
     let streams = facts["streams"].as_array().expect("streams");
     let of_type = |kind: &str| streams.iter().find(|stream| stream["codec_type"] == kind);
@@ -42,7 +54,9 @@ pub fn probe(file: &Path) -> Media {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     Media {
         container: text(&facts["format"]["format_name"]),
-        major_brand: text(&facts["format"]["tags"]["major_brand"]).trim().to_owned(),
+        major_brand: text(&facts["format"]["tags"]["major_brand"])
+            .trim()
+            .to_owned(),
         video_codec: text(&video["codec_name"]),
         width: video["width"].as_u64().expect("width"),
         height: video["height"].as_u64().expect("height"),
@@ -51,6 +65,8 @@ pub fn probe(file: &Path) -> Media {
             codec: text(&audio["codec_name"]),
             sample_rate: text(&audio["sample_rate"]),
         }),
-        duration: text(&facts["format"]["duration"]).parse().expect("duration"),
+        duration: text(&facts["format"]["duration"])
+            .parse()
+            .expect("duration"),
     }
 }

@@ -17,7 +17,10 @@ pub struct World {
 
 impl World {
     pub fn new() -> Self {
-        let home = tempfile::Builder::new().prefix("muck-story-").tempdir().expect("temporary folder");
+        let home = tempfile::Builder::new()
+            .prefix("muck-story-")
+            .tempdir()
+            .expect("temporary folder");
         std::fs::create_dir(home.path().join("work")).expect("working folder");
         Self { home }
     }
@@ -53,7 +56,10 @@ impl World {
     pub fn muck(&self, arguments: &[&str]) -> Ended {
         let started = std::time::Instant::now();
         let output = self.command(arguments).output().expect("muck starts");
-        assert!(started.elapsed() < COMMAND_LIMIT, "muck {arguments:?} took too long");
+        assert!(
+            started.elapsed() < COMMAND_LIMIT,
+            "muck {arguments:?} took too long"
+        );
         Ended::new(arguments, &output)
     }
 
@@ -71,14 +77,19 @@ impl Drop for World {
         // Whatever the story left running ends with it; a world without a cloud has nothing to reset.
         let ended = self.muck(&["local", "reset", "--yes"]);
         if ended.code != 0 && !std::thread::panicking() {
-            panic!("the story's local cloud cannot be removed: {}", ended.stderr);
+            panic!(
+                "the story's local cloud cannot be removed: {}",
+                ended.stderr
+            );
         }
     }
 }
 
 /// The cache of Debian roots that all tests share: `<target>/test-cache`.
 fn test_cache() -> PathBuf {
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("target folder");
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .parent()
+        .expect("target folder");
     target.join("test-cache")
 }
 
@@ -123,7 +134,12 @@ impl Ended {
     #[track_caller]
     pub fn says(self, texts: &[&str]) -> Self {
         for text in texts {
-            assert!(self.stderr.contains(text), "muck {}: no {text:?} in\n{}", self.arguments, self.stderr);
+            assert!(
+                self.stderr.contains(text),
+                "muck {}: no {text:?} in\n{}",
+                self.arguments,
+                self.stderr
+            );
         }
         self
     }
