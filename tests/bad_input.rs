@@ -77,9 +77,9 @@ fn no_region_is_one_sentence() {
 #[test]
 fn a_stack_that_is_not_up_says_which_command_makes_it() {
     let world = World::new();
-    world.file("a.avi", b"RIFF");
+    let clip = World::sample("MVI_3121.AVI");
     world
-        .muck(&["submit", "--local", "a.avi"])
+        .muck(&["submit", "--local", clip.to_str().expect("UTF-8")])
         .exits(1)
         .says(&["not up", "muck up"]);
     world

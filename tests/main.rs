@@ -1,5 +1,7 @@
 //! One test binary: a file a story.
 
+mod bad_files;
 mod bad_input;
 mod harness;
+mod interrupted;
 mod whole_job;

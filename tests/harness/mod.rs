@@ -13,6 +13,7 @@ const COMMAND_LIMIT: Duration = Duration::from_secs(900);
 /// A home and a working folder that are gone when dropped, with the local cloud in them.
 pub struct World {
     home: tempfile::TempDir,
+    driver: Option<&'static str>,
 }
 
 impl World {
@@ -22,7 +23,21 @@ impl World {
             .tempdir()
             .expect("temporary folder");
         std::fs::create_dir(home.path().join("work")).expect("working folder");
-        Self { home }
+        Self { home, driver: None }
+    }
+
+    /// The same where instances are staged folders: for stories in which booting is beside the point.
+    pub fn without_booting() -> Self {
+        let mut world = Self::new();
+        world.driver = Some("process");
+        world
+    }
+
+    /// A sample clip.
+    pub fn sample(name: &str) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("samples")
+            .join(name)
     }
 
     /// The folder in which commands run.
@@ -48,6 +63,9 @@ impl World {
             if let Some(value) = std::env::var_os(passed_on) {
                 command.env(passed_on, value);
             }
+        }
+        if let Some(driver) = self.driver {
+            command.env("MUCK_LOCAL_DRIVER", driver);
         }
         command
     }
