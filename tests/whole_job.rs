@@ -9,7 +9,7 @@ use crate::harness::account::Account;
 use crate::harness::media::{Audio, Media, probe};
 
 /// The conversion of all samples by one instance takes a fraction of this.
-const CONVERSION_LIMIT: Duration = Duration::from_secs(300);
+const CONVERSION_LIMIT: Duration = Duration::from_mins(5);
 
 #[test]
 fn demo_then_single_steps_then_nothing_left() {

@@ -537,7 +537,7 @@ async fn a_stack_that_is_not_up_says_so_before_anything_is_written() {
     let error = submit_by(&world.cloud, &world.ledger, &options)
         .await
         .expect_err("is not up");
-    assert!(error.to_string().contains("isn't up"), "{error}");
+    assert!(error.to_string().contains("is not up"), "{error}");
     assert_eq!(world.ledger.newest_batch().expect("reads"), None);
     world.end().await;
 }

@@ -68,7 +68,7 @@ pub async fn open(cloud: &Cloud, name: &str) -> Result<Queue> {
             let cause = Cause::from(error);
             if is_missing(&cause) {
                 return Err(Error::failed(format!(
-                    "the stack \"{}\" isn't up in {}: there is no queue {name}",
+                    "stack {} is not up in {}: there is no queue {name}",
                     cloud.names.stack, cloud.names.region
                 ))
                 .hint("create it with `muck up`, or name another stack with --stack"));

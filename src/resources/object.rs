@@ -341,7 +341,7 @@ fn failure(cloud: &Cloud, verb: &str, place: Place<'_>, cause: Cause) -> Error {
     .because(cause);
     if missing {
         return error.hint(format!(
-            "the stack \"{}\" isn't up: create it with `muck up`",
+            "stack {} is not up: create it with `muck up`",
             cloud.names.stack
         ));
     }

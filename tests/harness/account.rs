@@ -86,7 +86,11 @@ impl Account {
             .send()
             .await
             .expect("instances");
-        for instance in instances.reservations().iter().flat_map(|r| r.instances()) {
+        for instance in instances
+            .reservations()
+            .iter()
+            .flat_map(aws_sdk_ec2::types::Reservation::instances)
+        {
             left.push(format!(
                 "instance {}",
                 instance.instance_id().unwrap_or("?")
