@@ -2,6 +2,7 @@
 
 mod bad_files;
 mod bad_input;
+mod bakes;
 mod harness;
 mod interrupted;
 mod whole_job;

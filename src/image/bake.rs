@@ -32,6 +32,9 @@ const URL_LEAST: Duration = Duration::from_hours(1);
 /// Lines of console that an error shows when no report came.
 const LAST_LINES: usize = 15;
 
+/// Exit code of the script when a signal ended it (128 + SIGTERM).
+const TOLD_TO_END: i32 = 143;
+
 /// How to bake.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct BakeOptions {
@@ -223,7 +226,15 @@ impl Bake<'_> {
                 error.hint("a longer deadline can be set in image.toml (builder.deadline)")
             })?;
         let report = self.read_report(&report_key, &console).await?;
-        report.check()?;
+        report.check().map_err(|error| {
+            if report.exit != TOLD_TO_END {
+                return error;
+            }
+            error.hint(format!(
+                "it was told to end, as the builder's power-off does at the deadline of {} min (builder.deadline in image.toml)",
+                self.recipe.deadline.as_secs() / 60
+            ))
+        })?;
         let volume = stopped.root_volume.ok_or_else(|| {
             Error::failed(format!(
                 "EC2 does not tell the root volume of {}",

@@ -5,6 +5,7 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 pub mod account;
+pub mod faults;
 pub mod media;
 
 /// Longest that one command of a story may take; a bake with a cold cache is the longest.

@@ -1,0 +1,179 @@
+//! Bakes that go wrong: one image or none, never a builder or a piece of an image left over.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::json;
+
+use crate::harness::World;
+use crate::harness::account::Account;
+use crate::harness::faults::Faults;
+
+/// A terminated builder is gone within seconds here.
+const GONE: Duration = Duration::from_secs(30);
+
+/// A stack that is up, with a recipe that is the shipped one but for two things: it installs no packages,
+/// which would take a minute and the network each time, and its check is `check`.
+fn world_with(check: &str) -> (World, Account) {
+    let world = World::new();
+    write_recipe(&world, check);
+    world.file("muck.toml", "image = \"recipe\"\n");
+    world.muck(&["up", "--local"]).exits(0);
+    let account = Account::of(&world);
+    (world, account)
+}
+
+fn write_recipe(world: &World, check: &str) {
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("images/converter");
+    let read =
+        |name: &str| std::fs::read_to_string(shipped.join(name)).expect("the shipped recipe");
+    let script = read("provision.sh.hbs");
+    let without_apt = script.replace("    apt-get -q -y", "    : apt-get -q -y");
+    assert_ne!(
+        script, without_apt,
+        "the script's way of calling apt-get has changed: change this test too"
+    );
+    world.file("recipe/image.toml", read("image.toml"));
+    world.file("recipe/provision.sh.hbs", without_apt);
+    world.file("recipe/check.sh", check);
+}
+
+/// What baking makes and must remove or keep: sorted kinds, e.g. `["image", "snapshot"]`.
+fn pieces(account: &Account) -> Vec<String> {
+    let mut kinds: Vec<String> = account
+        .left_overs()
+        .iter()
+        .filter_map(|thing| thing.split(' ').next())
+        .filter(|kind| ["instance", "volume", "image", "snapshot"].contains(kind))
+        .map(str::to_owned)
+        .collect();
+    kinds.sort();
+    kinds
+}
+
+/// Waits until just these are there: a builder needs a moment to be gone.
+#[track_caller]
+fn assert_pieces(account: &Account, images: usize, after: &str) {
+    let mut expected = vec!["image".to_owned(); images];
+    expected.extend(vec!["snapshot".to_owned(); images]);
+    let start = Instant::now();
+    loop {
+        let there = pieces(account);
+        if there == expected {
+            return;
+        }
+        assert!(
+            start.elapsed() < GONE,
+            "after {after}: {there:?}, expected {images} image(s)"
+        );
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
+#[test]
+fn a_call_that_fails_once_makes_just_one_image() {
+    let (world, account) = world_with("exit 0\n");
+    let faults = Faults::of(&world);
+    let mut images = 0;
+    for (action, fault) in [
+        ("RunInstances", json!({"kind": "reset_mid_body"})),
+        (
+            "RunInstances",
+            json!({"kind": "error", "code": "InsufficientInstanceCapacity", "status": 500}),
+        ),
+        ("CreateSnapshot", json!({"kind": "reset_mid_body"})),
+        ("CreateSnapshot", json!({"kind": "throttle"})),
+        ("RegisterImage", json!({"kind": "reset_mid_body"})),
+        ("RegisterImage", json!({"kind": "internal_error"})),
+        (
+            "TerminateInstances",
+            json!({"kind": "error", "code": "InvalidInstanceID.NotFound"}),
+        ),
+        ("DescribeInstances", json!({"kind": "unavailable"})),
+        (
+            "GetConsoleOutput",
+            json!({"kind": "error", "code": "UnauthorizedOperation"}),
+        ),
+    ] {
+        faults.set(
+            &json!([{"service": "ec2", "action": action, "nth": 1, "times": 1, "fault": fault}]),
+        );
+        let baked = world
+            .muck(&["bake", "--local", "--force", "--json"])
+            .exits(0)
+            .json();
+        assert_eq!(baked["reused"], false, "{baked}");
+        images += 1;
+        assert_pieces(&account, images, &format!("{action} {fault}"));
+    }
+}
+
+#[test]
+fn a_call_that_is_refused_is_named_and_nothing_is_left() {
+    let (world, account) = world_with("exit 0\n");
+    let faults = Faults::of(&world);
+    for action in [
+        "RunInstances",
+        "DescribeInstances",
+        "CreateSnapshot",
+        "DescribeSnapshots",
+        "RegisterImage",
+    ] {
+        let refused = json!({"kind": "error", "code": "UnauthorizedOperation", "status": 403});
+        faults.set(&json!([{"service": "ec2", "action": action, "fault": refused}]));
+        let ended = world
+            .muck(&["bake", "--local", "--force"])
+            .exits(1)
+            .says(&["UnauthorizedOperation"]);
+        assert!(ended.stdout.is_empty(), "{}", ended.stdout);
+        faults.set(&json!([]));
+        assert_pieces(&account, 0, action);
+    }
+}
+
+#[test]
+fn a_failing_script_says_its_step_and_last_words() {
+    let (world, account) = world_with("echo 'no encoder of that name' >&2\nexit 3\n");
+    world.muck(&["bake", "--local"]).exits(1).says(&[
+        "failed in the step \"check\" (exit code 3)",
+        "    no encoder of that name",
+    ]);
+    assert_pieces(&account, 0, "a failed check");
+
+    // Once mended, the same command makes it, and then finds it.
+    write_recipe(&world, "exit 0\n");
+    let made = world.muck(&["bake", "--local", "--json"]).exits(0).json();
+    let found = world.muck(&["bake", "--local", "--json"]).exits(0).json();
+    assert_eq!(
+        (&made["reused"], &found["reused"]),
+        (&json!(false), &json!(true))
+    );
+    assert_eq!(made["image_id"], found["image_id"]);
+    assert_pieces(&account, 1, "the mended recipe");
+}
+
+#[test]
+fn an_interrupted_bake_removes_its_builder() {
+    let (world, account) = world_with("sleep 600\n");
+    let mut muck = world
+        .command(&["bake", "--local"])
+        .stderr(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("muck starts");
+    let mut lines = BufReader::new(muck.stderr.take().expect("piped")).lines();
+    let reached = lines
+        .by_ref()
+        .map_while(Result::ok)
+        .any(|line| line.ends_with("== check"));
+    assert!(reached, "muck ended before its builder reached the check");
+    kill(Pid::from_raw(muck.id().cast_signed()), Signal::SIGINT).expect("signalled");
+    let rest: Vec<String> = lines.map_while(Result::ok).collect();
+    let status = muck.wait().expect("ends");
+    assert_eq!(status.code(), Some(130), "{rest:?}");
+    assert_pieces(&account, 0, "an interrupted bake");
+}
