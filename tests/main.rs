@@ -5,4 +5,5 @@ mod bad_input;
 mod bakes;
 mod harness;
 mod interrupted;
+mod launches;
 mod whole_job;
