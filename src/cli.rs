@@ -70,22 +70,22 @@ pub enum Command {
     Up(commands::up::Args),
     /// Show what `up` would do; exit code 3 if anything
     Plan(commands::plan::Args),
-    /// Delete the stack and all that is in it, and show what is left
-    Down(commands::down::Args),
     /// Make the image (AMI) that converts, or find it made
     Bake(commands::bake::Args),
-    /// Start instances that convert until the queue is empty
-    Launch(commands::launch::Args),
-    /// The local cloud: serve, status, stop, reset
-    Local(commands::local::Args),
     /// Store videos and queue one message for each
     Submit(commands::submit::Args),
-    /// Wait for a batch, fetch its results, print the statistics
-    Results(commands::results::Args),
+    /// Start instances that convert until the queue is empty
+    Launch(commands::launch::Args),
     /// Show queues, instances, jobs done, throughput and what was spent
     Status(commands::status::Args),
+    /// Wait for a batch, fetch its results, print the statistics
+    Results(commands::results::Args),
     /// What a batch cost, from what it really used
     Bill(commands::bill::Args),
+    /// Delete the stack and all that is in it, and show what is left
+    Down(commands::down::Args),
+    /// The local cloud: serve, status, stop, reset
+    Local(commands::local::Args),
 }
 
 impl Command {
