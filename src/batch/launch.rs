@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use jiff::Timestamp;
-use muck_worker::dates;
-use muck_worker::user_data::{DEFAULT_SERVICE, UserData};
-use serde::Serialize;
+use muck_worker::user_data::DEFAULT_SERVICE;
 
+use super::launched::{Launch, Launched, LaunchedReservation};
+use super::user_data;
 use crate::aws::Cause;
 use crate::cloud::Cloud;
 use crate::error::{Error, Result};
@@ -18,10 +18,7 @@ use crate::resources::instance::{self, Instance, InstanceState};
 use crate::resources::placement::{self, Place};
 use crate::resources::run_instances::{self, LaunchSpec, OnPowerOff, Reservation, client_token};
 use crate::stack::{self, Stack};
-use crate::template;
 use crate::wait::{self, Look};
-
-const USER_DATA: &str = include_str!("../../templates/user-data.hbs");
 
 /// A new instance profile is unknown to EC2 for 8 s typically, for minutes at worst.
 const PROFILE_KNOWN: Duration = Duration::from_mins(5);
@@ -42,62 +39,6 @@ pub struct LaunchOptions {
     pub batch: Option<String>,
     /// AMI id; `None`: the newest of the current recipe.
     pub image: Option<String>,
-}
-
-/// An instance that was started.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Launched {
-    pub id: String,
-    pub instance_type: String,
-    pub zone: Option<String>,
-}
-
-/// The instances of one call.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct LaunchedReservation {
-    pub id: String,
-    pub instances: Vec<Launched>,
-}
-
-/// What was started.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Launch {
-    pub service: String,
-    pub image_id: String,
-    pub reservations: Vec<LaunchedReservation>,
-    /// How many were asked for.
-    pub requested: u32,
-    /// When they end themselves at the latest.
-    pub expires: Timestamp,
-}
-
-impl Launch {
-    pub fn instances(&self) -> impl Iterator<Item = &Launched> {
-        self.reservations
-            .iter()
-            .flat_map(|reservation| &reservation.instances)
-    }
-
-    /// In the article's words.
-    pub fn text(&self) -> String {
-        let mut lines = vec![format!(
-            "Server: {} - {} (Started)",
-            self.service, self.image_id
-        )];
-        for reservation in &self.reservations {
-            lines.push(format!(
-                "Reservation {} contains the following instances:",
-                reservation.id
-            ));
-            lines.extend(
-                reservation
-                    .instances
-                    .iter()
-                    .map(|instance| format!("    {}", instance.id)),
-            );
-        }
-        lines.join("\n")
-    }
 }
 
 /// Starts instances of the stack's image, spread over availability zones. Where a zone has no room, the
@@ -121,7 +62,7 @@ pub async fn launch(cloud: &Cloud, options: &LaunchOptions) -> Result<Launch> {
     let launcher = Launcher {
         cloud,
         options,
-        user_data: user_data(cloud, &stack, options.batch.as_deref(), expires)?,
+        user_data: user_data::render(cloud, &stack, options.batch.as_deref(), expires)?,
         stack,
         image,
         began,
@@ -167,35 +108,6 @@ async fn find_image(cloud: &Cloud, options: &LaunchOptions) -> Result<Image> {
             .hint(bake_hint)
         }),
     }
-}
-
-/// What the worker on each instance is told.
-fn user_data(
-    cloud: &Cloud,
-    stack: &Stack,
-    batch: Option<&str>,
-    expires: Timestamp,
-) -> Result<String> {
-    let data = serde_json::json!({
-        "service": DEFAULT_SERVICE,
-        "stack": cloud.names.stack,
-        "region": cloud.names.region,
-        "account": cloud.names.account,
-        "input_queue": stack.input_queue_url,
-        "output_queue": stack.output_queue_url,
-        "input_bucket": stack.input_bucket,
-        "output_bucket": stack.output_bucket,
-        "idle_seconds": cloud.config.idle.as_secs(),
-        "expires": dates::write(expires),
-        "notify_topic": stack.topic_arn,
-        "batch": batch,
-    });
-    let text = template::render("user-data.hbs", USER_DATA, &data)?;
-    // The worker would find it out only after it was paid for.
-    UserData::parse(&text).map_err(|error| {
-        Error::failed("the user data is not what a worker reads").because(error)
-    })?;
-    Ok(text)
 }
 
 struct Launcher<'a> {
@@ -459,88 +371,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-
-    fn launch() -> Launch {
-        let launched = |id: &str| Launched {
-            id: id.to_owned(),
-            instance_type: "c7i.large".to_owned(),
-            zone: Some("us-local-1a".to_owned()),
-        };
-        Launch {
-            service: "ConvertVideo".into(),
-            image_id: "ami-2eba5f47".into(),
-            reservations: vec![
-                LaunchedReservation {
-                    id: "r-1".into(),
-                    instances: vec![launched("i-1"), launched("i-2")],
-                },
-                LaunchedReservation {
-                    id: "r-2".into(),
-                    instances: vec![launched("i-3")],
-                },
-            ],
-            requested: 3,
-            expires: "2026-01-02T03:04:05Z".parse().expect("time"),
-        }
-    }
-
-    #[test]
-    fn a_launch_reads_like_the_article() {
-        insta::assert_snapshot!(launch().text(), @r"
-        Server: ConvertVideo - ami-2eba5f47 (Started)
-        Reservation r-1 contains the following instances:
-            i-1
-            i-2
-        Reservation r-2 contains the following instances:
-            i-3
-        ");
-        assert_eq!(launch().instances().count(), 3);
-    }
-
-    #[test]
-    fn what_is_rendered_is_what_the_worker_reads() {
-        let given = UserData {
-            service: "ConvertVideo".into(),
-            stack: "demo".into(),
-            region: "eu-west-1".into(),
-            account: "123456789012".into(),
-            input_queue: "https://sqs.eu-west-1.amazonaws.com/123456789012/muck-demo-input".into(),
-            output_queue: "https://sqs.eu-west-1.amazonaws.com/123456789012/muck-demo-output"
-                .into(),
-            input_bucket: "muck-demo-input-123456789012-eu-west-1-an".into(),
-            output_bucket: "muck-demo-output-123456789012-eu-west-1-an".into(),
-            idle_seconds: 60,
-            expires: "2026-01-02T03:04:05Z".parse().expect("time"),
-            notify_topic: Some("arn:aws:sns:eu-west-1:123456789012:muck-demo-notify".into()),
-            batch: Some("holiday".into()),
-        };
-        for (topic, batch) in [(true, true), (true, false), (false, true), (false, false)] {
-            let mut given = given.clone();
-            given.notify_topic = given.notify_topic.filter(|_| topic);
-            given.batch = given.batch.filter(|_| batch);
-            let data = serde_json::json!({
-                "service": given.service,
-                "stack": given.stack,
-                "region": given.region,
-                "account": given.account,
-                "input_queue": given.input_queue,
-                "output_queue": given.output_queue,
-                "input_bucket": given.input_bucket,
-                "output_bucket": given.output_bucket,
-                "idle_seconds": given.idle_seconds,
-                "expires": dates::write(given.expires),
-                "notify_topic": given.notify_topic,
-                "batch": given.batch,
-            });
-            let text = template::render("user-data.hbs", USER_DATA, &data).expect("renders");
-            assert_eq!(UserData::parse(&text).expect("parses"), given);
-            assert_eq!(
-                text,
-                given.to_message().to_string(),
-                "the same text as the worker's own"
-            );
-        }
-    }
 
     #[test]
     fn only_the_late_profile_is_waited_for() {

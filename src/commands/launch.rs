@@ -1,6 +1,6 @@
 //! `muck launch`.
 
-use crate::batch::launch::{self, Launch, LaunchOptions};
+use crate::batch::{self, Launch, LaunchOptions};
 use crate::error::Result;
 use crate::session::Session;
 
@@ -32,6 +32,6 @@ pub async fn run(args: &Args, session: &Session) -> Result<()> {
         batch: args.batch.clone(),
         image: args.image.clone(),
     };
-    let launch = launch::launch(&cloud, &options).await?;
+    let launch = batch::launch(&cloud, &options).await?;
     session.ui.data(&launch, Launch::text)
 }

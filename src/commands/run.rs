@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::batch::launch::{self, Launch, LaunchOptions};
+use crate::batch::launch::{self, LaunchOptions};
+use crate::batch::launched::Launch;
 use crate::batch::{self, Bill, Report, ResultsOptions, Submission, SubmitOptions};
 use crate::cloud::Cloud;
 use crate::commands::{down, local};
