@@ -102,6 +102,9 @@ pub struct Job {
 #[derive(Debug, Default, Serialize)]
 struct Summary {
     stack: String,
+    /// The image is whole, and so may be kept.
+    #[serde(skip)]
+    baked: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     submission: Option<Submission>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -128,7 +131,7 @@ pub async fn whole_job(cloud: &Cloud, job: &Job, session: &Session) -> Result<()
         }
     };
     let torn_down = tokio::select! {
-        torn_down = tear_down(cloud, job, session) => torn_down,
+        torn_down = tear_down(cloud, job.keep_image && summary.baked, session) => torn_down,
         () = interrupts.next() => Err(still_there(cloud).await),
     };
     settle_up(cloud, session, &mut summary).await?;
@@ -216,9 +219,11 @@ async fn convert(cloud: &Cloud, job: &Job, session: &Session, summary: &mut Summ
     stack::up(cloud).await?;
 
     events.note("Image");
-    // Not cancelled from inside: when this future is dropped, the teardown that follows removes the builder.
+    // Not cancelled from inside: when this future is dropped, the teardown that follows removes the
+    // builder and, as there is no image yet to keep, its snapshot.
     let baked = bake::bake(cloud, BakeOptions { force: false }, std::future::pending()).await?;
     events.note(baked.text());
+    summary.baked = true;
 
     events.note("Files");
     let submit = SubmitOptions {
@@ -259,7 +264,7 @@ async fn convert(cloud: &Cloud, job: &Job, session: &Session, summary: &mut Summ
         .map_or(Ok(()), Err)
 }
 
-async fn tear_down(cloud: &Cloud, job: &Job, session: &Session) -> Result<()> {
+async fn tear_down(cloud: &Cloud, keep_image: bool, session: &Session) -> Result<()> {
     cloud.events.note("Teardown");
     // Instances that have ended are forgotten within the hour; their times are on the bill.
     if let Err(error) = batch::observe_instances(cloud).await {
@@ -268,7 +273,7 @@ async fn tear_down(cloud: &Cloud, job: &Job, session: &Session) -> Result<()> {
     let survey = Survey::take(cloud, Depths::Bare).await;
     let options = DownOptions {
         keep_data: false,
-        keep_image: job.keep_image,
+        keep_image,
     };
     down::delete_and_tell(cloud, &survey, options, Confirmed::for_own_stack(), session).await
 }
