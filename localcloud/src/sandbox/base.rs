@@ -25,8 +25,6 @@ const PACKAGES: &str =
 /// Raised when [`FINISH`] or the way of packing changes, so that older caches are not used.
 const VERSION: u32 = 1;
 
-const DEFAULT_MIRROR: &str = "http://deb.debian.org/debian";
-const DEFAULT_SECURITY_MIRROR: &str = "http://security.debian.org/debian-security";
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// What is done to the unpacked root: mount points, and the state in which a cloud image waits for its
@@ -194,7 +192,8 @@ fn architecture() -> &'static str {
 }
 
 /// The lines of `sources.list`: from MUCK_DEBIAN_MIRROR and MUCK_DEBIAN_SECURITY_MIRROR, else from
-/// the mirrors that the host's apt uses, else Debian's own.
+/// the mirrors that the host's apt uses. None: mmdebstrap then takes Debian's own mirrors, those of the
+/// updates and of security among them.
 fn sources() -> Vec<String> {
     // On a host that isn't Debian it prints nothing of Debian's, or isn't there.
     let targets = Command::new("apt-get")
@@ -208,32 +207,30 @@ fn sources() -> Vec<String> {
         .output()
         .map(|output| String::from_utf8_lossy(&output.stdout).into_owned())
         .unwrap_or_default();
-    let mirror = |variable: &str, label: &str, default: &str| {
+    let mirror = |variable: &str, label: &str| {
         std::env::var(variable)
             .ok()
             .filter(|value| !value.is_empty())
             .or_else(|| repository(&targets, label))
-            .unwrap_or_else(|| default.to_owned())
-            .trim_end_matches('/')
-            .to_owned()
+            .map(|uri| uri.trim_end_matches('/').to_owned())
     };
-    let main = mirror("MUCK_DEBIAN_MIRROR", "Debian", DEFAULT_MIRROR);
-    let security = mirror(
-        "MUCK_DEBIAN_SECURITY_MIRROR",
-        "Debian-Security",
-        DEFAULT_SECURITY_MIRROR,
-    );
+    let Some(main) = mirror("MUCK_DEBIAN_MIRROR", "Debian") else {
+        return Vec::new();
+    };
+    let security = mirror("MUCK_DEBIAN_SECURITY_MIRROR", "Debian-Security");
     // Elsewhere than on Debian apt trusts other keys by default.
     let signed = if Path::new(KEYRING).exists() {
         format!("[signed-by={KEYRING}] ")
     } else {
         String::new()
     };
-    vec![
+    let mut sources = vec![
         format!("deb {signed}{main} {SUITE} main"),
         format!("deb {signed}{main} {SUITE}-updates main"),
-        format!("deb {signed}{security} {SUITE}-security main"),
-    ]
+    ];
+    sources
+        .extend(security.map(|security| format!("deb {signed}{security} {SUITE}-security main")));
+    sources
 }
 
 /// The first HTTP repository with this label in apt's list of them.
