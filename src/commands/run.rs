@@ -170,7 +170,11 @@ async fn settle_up(cloud: &Cloud, session: &Session, summary: &mut Summary) -> R
 
 /// `run` deletes its stack at the end, so it must not begin in one that holds something.
 async fn refuse_a_stack_in_use(cloud: &Cloud) -> Result<()> {
-    let there = remaining(cloud).await;
+    // Its images do not stand in the way: they are kept on purpose.
+    let there = remaining(cloud, |kind| {
+        !matches!(kind, ResourceKind::Image | ResourceKind::Snapshot)
+    })
+    .await;
     if there.is_empty() {
         return Ok(());
     }
@@ -186,13 +190,13 @@ async fn refuse_a_stack_in_use(cloud: &Cloud) -> Result<()> {
     )))
 }
 
-/// What exists of the stack, one line each, but its images: those are kept on purpose.
-async fn remaining(cloud: &Cloud) -> Vec<String> {
+/// What exists of the stack and is of a kind that counts, one line each.
+async fn remaining(cloud: &Cloud, counts: impl Fn(ResourceKind) -> bool) -> Vec<String> {
     let survey = Survey::take(cloud, Depths::Bare).await;
     let things = survey
         .things(cloud)
         .into_iter()
-        .filter(|thing| !matches!(thing.kind, ResourceKind::Image | ResourceKind::Snapshot));
+        .filter(|thing| counts(thing.kind));
     let unknown = survey
         .errors
         .iter()
@@ -281,7 +285,7 @@ async fn tear_down(cloud: &Cloud, keep_image: bool, session: &Session) -> Result
 /// What a second Ctrl-C leaves, and how to remove it.
 async fn still_there(cloud: &Cloud) -> Error {
     let name = &cloud.names.stack;
-    let left = match remaining(cloud).await.as_slice() {
+    let left = match remaining(cloud, |_| true).await.as_slice() {
         [] => "nothing is left of it".to_owned(),
         left => format!("still there:\n{}", left.join("\n")),
     };
