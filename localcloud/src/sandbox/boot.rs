@@ -21,6 +21,9 @@ const COVER: &str = include_str!("guest/cover.sh");
 /// The search path that Debian gives to root's services.
 pub(super) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// Runs a command with no signal ignored.
+pub(super) const UNIGNORING: [&str; 2] = ["env", "--default-signal"];
+
 /// Takes our `systemctl` away while apt replaces packages; see `cover.sh`.
 const APT_HOOKS: &str = "DPkg::Pre-Invoke { \"/run/localcloud/cover off\"; };\n\
     DPkg::Post-Invoke { \"/run/localcloud/cover on\"; };\n";
@@ -107,10 +110,14 @@ impl Machine for SandboxMachine {
         self.lay_out(self.spec.first_boot && !again)?;
         // The guest dies with the thread that starts it, even if the server is killed: `setpriv` ties
         // `unshare` to the thread, `--kill-child` ties the guest's init to `unshare`. A session of its own keeps the terminal's
-        // Ctrl-C from it: init would take that for a reboot.
+        // Ctrl-C from it: init would take that for a reboot. Signals that whoever started the server ignores
+        // (a shell's `&` does that with SIGINT, nohup with SIGHUP) would be ignored by init for good,
+        // and by them the kernel tells it of reboot and power-off; so all are set back.
         let mut command = Command::new("setpriv");
         command
-            .args(["--pdeathsig", "KILL", "setsid", "unshare"])
+            .args(["--pdeathsig", "KILL"])
+            .args(UNIGNORING)
+            .args(["setsid", "unshare"])
             .args(self.namespace.unshare_flags())
             .args([
                 "--mount",

@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use nix::sys::signal::Signal;
 use tokio::sync::mpsc;
 
-use super::boot::{PATH, plain_name, write};
+use super::boot::{PATH, UNIGNORING, plain_name, write};
 use super::guest::Machine;
 use super::layout::{Layout, failure, make_folder};
 use super::namespace::{Namespace, run};
@@ -360,7 +360,9 @@ impl Machine for ProcessMachine {
         let (mark, value) = self.mark.split_once('=').unwrap_or((&self.mark, ""));
         let mut command = Command::new("setpriv");
         command
-            .args(["--pdeathsig", "KILL", "setsid", "sh", "-c", INIT, "init"])
+            .args(["--pdeathsig", "KILL"])
+            .args(UNIGNORING)
+            .args(["setsid", "sh", "-c", INIT, "init"])
             .args([&self.root, &self.boot])
             .env_clear()
             .env("PATH", path)
