@@ -1,10 +1,13 @@
 //! One stack's place: clients, names, settings and where to tell what happens. What every domain
 //! function takes.
 
+use jiff::Timestamp;
+
 use crate::aws::{Aws, Target};
 use crate::config::Config;
 use crate::error::Result;
 use crate::event::Events;
+use crate::lifetime::{Lifetime, whole_seconds};
 use crate::names::Names;
 
 #[derive(Debug, Clone)]
@@ -18,6 +21,14 @@ pub struct Cloud {
 }
 
 impl Cloud {
+    /// How long the stack shall live if it is used now.
+    pub fn lifetime(&self) -> Lifetime {
+        Lifetime {
+            expires: whole_seconds(Timestamp::now() + self.config.ttl),
+            on_expiry: self.config.on_expiry,
+        }
+    }
+
     /// Connects to `target` (see [`Aws::connect`]) and derives the stack's names.
     pub async fn connect(target: &Target, config: Config, events: Events) -> Result<Self> {
         let aws = Aws::connect(target).await?;

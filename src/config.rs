@@ -8,6 +8,7 @@ use jiff::SignedDuration;
 use serde::Deserialize;
 
 use crate::error::{Error, Result};
+use crate::lifetime::OnExpiry;
 use crate::names::StackName;
 
 /// The file looked for in the working folder.
@@ -45,8 +46,10 @@ pub struct Config {
     /// Instances that `launch` and `run` start.
     pub instances: u32,
     pub instance_type: String,
-    /// After this long an instance ends itself, whatever it is doing.
+    /// After this long an instance ends itself, whatever it is doing, and the stack expires.
     pub ttl: SignedDuration,
+    /// What may happen to the stack when it has expired; decided by the command.
+    pub on_expiry: OnExpiry,
     /// How long both queues' counts must be 0 before a worker ends.
     pub idle: SignedDuration,
     /// Told by mail when a worker starts and stops.
@@ -70,6 +73,8 @@ const DEFAULT_TTL: SignedDuration = SignedDuration::from_hours(12);
 const DEFAULT_IDLE: SignedDuration = SignedDuration::from_secs(60);
 /// Shorter and an instance would end before it has booted.
 const SHORTEST_TTL: SignedDuration = SignedDuration::from_mins(5);
+/// Longer is a mistake in the unit, and times so far away do not fit every calendar.
+const LONGEST_TTL: SignedDuration = SignedDuration::from_hours(366 * 24);
 
 /// What the command line and the environment say over the file.
 #[derive(Debug, Clone, Default)]
@@ -81,6 +86,13 @@ pub struct Overrides {
 }
 
 impl Config {
+    /// What the command line says over the file, if it says anything.
+    pub fn override_ttl(&mut self, ttl: Option<SignedDuration>) {
+        if let Some(ttl) = ttl {
+            self.ttl = ttl;
+        }
+    }
+
     /// Reads the file (if there is one) and applies `overrides`.
     ///
     /// # Errors
@@ -120,12 +132,10 @@ fn parse(text: &str) -> std::result::Result<File, toml::de::Error> {
 }
 
 fn resolve(file: File) -> Result<Config> {
-    let ttl = duration("ttl", file.ttl.as_deref(), DEFAULT_TTL)?;
-    if ttl < SHORTEST_TTL {
-        return Err(Error::usage(
-            "ttl is under 5 minutes: no instance boots and converts in that",
-        ));
-    }
+    let ttl = match &file.ttl {
+        Some(text) => parse_ttl(text).map_err(|why| Error::usage(format!("ttl: {why}")))?,
+        None => DEFAULT_TTL,
+    };
     let instances = file.instances.unwrap_or(1);
     if instances == 0 {
         return Err(Error::usage(
@@ -144,6 +154,7 @@ fn resolve(file: File) -> Result<Config> {
             .instance_type
             .unwrap_or_else(|| DEFAULT_INSTANCE_TYPE.to_owned()),
         ttl,
+        on_expiry: OnExpiry::default(),
         idle: duration("idle", file.idle.as_deref(), DEFAULT_IDLE)?,
         email: file.email,
         subnet: file.subnet,
@@ -151,6 +162,25 @@ fn resolve(file: File) -> Result<Config> {
         worker: file.worker,
         image: file.image,
     })
+}
+
+/// Reads a time to live: a duration of 5 minutes to a year.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn parse_ttl(text: &str) -> Result<SignedDuration, String> {
+    let ttl: SignedDuration = text.parse().map_err(|_| {
+        format!("{text:?} is not a duration: write for example \"12h\", \"90m\" or \"1h30m\"")
+    })?;
+    if ttl < SHORTEST_TTL {
+        return Err(format!(
+            "{text:?} is under 5 minutes: no instance boots and converts in that"
+        ));
+    }
+    if ttl > LONGEST_TTL {
+        return Err(format!("{text:?} is over a year"));
+    }
+    Ok(ttl)
 }
 
 /// Parses `90m`, `12h`, `1h30m` or ISO 8601; `key` names the culprit.
@@ -203,8 +233,9 @@ mod tests {
     #[test]
     fn bad_durations_are_named() {
         let error = load("ttl = \"soon\"").expect_err("bad");
-        assert!(error.to_string().contains("ttl = \"soon\""), "{error}");
+        assert!(error.to_string().contains("ttl: \"soon\""), "{error}");
         assert!(load("ttl = \"1m\"").is_err());
+        assert!(load("ttl = \"9000h\"").is_err());
         assert_eq!(
             load("ttl = \"90m\"").expect("ok").ttl,
             SignedDuration::from_mins(90)

@@ -14,6 +14,7 @@ pub mod event;
 pub mod folders;
 pub mod image;
 pub mod interrupt;
+pub mod lifetime;
 pub mod names;
 pub mod resources;
 pub mod session;

@@ -13,6 +13,10 @@ pub const TAG_RECIPE: &str = "muck:recipe";
 pub const TAG_BATCH: &str = "muck:batch";
 /// RFC 3339 time in UTC after which any `muck` may remove the thing.
 pub const TAG_EXPIRES: &str = "muck:expires";
+/// Of a stack's own things: whether `muck` may remove them unasked once they have expired.
+pub const TAG_ON_EXPIRY: &str = "muck:on-expiry";
+/// Of roles and instance profiles, which an account has once for all regions: the stack's region.
+pub const TAG_REGION: &str = "muck:region";
 
 /// Longest stack name: `muck-<stack>-output-<account>-<region>-an` must fit S3's 63 characters
 /// with a 12-digit account and the longest region name (`ap-southeast-1`, 14).
@@ -244,12 +248,16 @@ impl Names {
         format!("muck-{}-{short}-{time}", self.stack)
     }
 
-    /// The two tags that everything of this stack carries.
+    /// The tags that everything of this stack carries; those of IAM also name the region.
     pub fn tags(&self, kind: ResourceKind) -> Vec<(String, String)> {
-        vec![
+        let mut tags = vec![
             (TAG_STACK.to_owned(), self.stack.to_string()),
             (TAG_KIND.to_owned(), kind.as_str().to_owned()),
-        ]
+        ];
+        if matches!(kind, ResourceKind::Role | ResourceKind::InstanceProfile) {
+            tags.push((TAG_REGION.to_owned(), self.region.clone()));
+        }
+        tags
     }
 }
 

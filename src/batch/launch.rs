@@ -12,7 +12,8 @@ use crate::aws::Cause;
 use crate::cloud::Cloud;
 use crate::error::{Error, Result};
 use crate::image;
-use crate::names::{ResourceKind, TAG_BATCH, TAG_EXPIRES};
+use crate::lifetime::expiry_tag;
+use crate::names::{ResourceKind, TAG_BATCH};
 use crate::resources::image::Image;
 use crate::resources::instance::{self, Instance, InstanceState};
 use crate::resources::placement::{self, Place};
@@ -55,10 +56,12 @@ pub async fn launch(cloud: &Cloud, options: &LaunchOptions) -> Result<Launch> {
     if let Some(batch) = &options.batch {
         super::check_batch_name(batch)?;
     }
-    let (stack, image) = tokio::try_join!(find_stack(cloud, options), find_image(cloud, options))?;
+    let expires = cloud.lifetime().expires;
+    let (stack, image) = tokio::try_join!(
+        find_stack(cloud, options, expires),
+        find_image(cloud, options)
+    )?;
     let began = Timestamp::now();
-    // Whole seconds are all that messages and tags tell.
-    let expires = Timestamp::from_second((began + cloud.config.ttl).as_second()).unwrap_or(began);
     let launcher = Launcher {
         cloud,
         options,
@@ -76,7 +79,7 @@ pub async fn launch(cloud: &Cloud, options: &LaunchOptions) -> Result<Launch> {
 }
 
 /// With an address of its own the stack may have to be mended first: the topic, and the right to use it.
-async fn find_stack(cloud: &Cloud, options: &LaunchOptions) -> Result<Stack> {
+async fn find_stack(cloud: &Cloud, options: &LaunchOptions, expires: Timestamp) -> Result<Stack> {
     match &options.email {
         Some(email) if cloud.config.email.as_ref() != Some(email) => {
             stack::find(cloud).await?;
@@ -84,7 +87,8 @@ async fn find_stack(cloud: &Cloud, options: &LaunchOptions) -> Result<Stack> {
             with_mail.config.email = Some(email.clone());
             stack::up(&with_mail).await
         }
-        _ => stack::find(cloud).await,
+        // The stack must not expire before its instances.
+        _ => stack::renew(cloud, expires).await,
     }
 }
 
@@ -127,10 +131,7 @@ impl Launcher<'_> {
         let mut tags = names.tags(ResourceKind::Worker);
         let mut volume_tags = names.tags(ResourceKind::Volume);
         for tags in [&mut tags, &mut volume_tags] {
-            tags.push((
-                TAG_EXPIRES.to_owned(),
-                self.expires.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
-            ));
+            tags.push(expiry_tag(self.expires));
             if let Some(batch) = &self.options.batch {
                 tags.push((TAG_BATCH.to_owned(), batch.clone()));
             }

@@ -21,6 +21,7 @@ use crate::cloud::Cloud;
 use crate::error::{Error, Result};
 use crate::event::{Event, TransferProgress};
 use crate::resources::message::{self, BATCH, Queue};
+use crate::stack;
 
 /// Files under way beside each other: enough to hide a round trip of 100 ms at a few MB a file.
 const FILES_AT_ONCE: usize = 8;
@@ -124,7 +125,10 @@ pub(super) async fn submit_by(
     }
     let (paths, all) = (options.paths.clone(), options.all);
     let scan = blocking(move || scan::scan(&paths, all)).await??;
-    let queue = message::open(cloud, &cloud.names.input_queue()).await?;
+    // A batch must not outlive its stack.
+    let expires = cloud.lifetime().expires;
+    let input = cloud.names.input_queue();
+    let (queue, _) = tokio::try_join!(message::open(cloud, &input), stack::renew(cloud, expires))?;
     let queue_made = message::depth(cloud, &queue).await?.made;
     let name = options
         .batch

@@ -56,7 +56,6 @@ async fn in_local_cloud(args: &Args, session: &Session, clips: &Path) -> Result<
     // What is meant for an AWS account does not belong into the demo.
     config.subnet = None;
     config.security_groups.clear();
-    let cloud = session.local_cloud(config).await?;
     let job = Job {
         paths: vec![clips.to_owned()],
         output: args.output.clone(),
@@ -65,7 +64,10 @@ async fn in_local_cloud(args: &Args, session: &Session, clips: &Path) -> Result<
         preset: Some("ipod".to_owned()),
         all: false,
         keep_image: !args.remove_image,
+        ttl: None,
     };
+    job.mark(&mut config);
+    let cloud = session.local_cloud(config).await?;
     whole_job(&cloud, &job, session).await
 }
 

@@ -1,6 +1,9 @@
 //! `muck launch`.
 
+use jiff::SignedDuration;
+
 use crate::batch::{self, Launch, LaunchOptions};
+use crate::config;
 use crate::error::Result;
 use crate::session::Session;
 
@@ -21,10 +24,14 @@ pub struct Args {
     /// Start from this AMI [default: the stack's newest of the current recipe]
     #[arg(long, value_name = "AMI")]
     image: Option<String>,
+    /// After this long instances end themselves and the stack expires [default: from muck.toml, else 12h]
+    #[arg(long, value_name = "TIME", value_parser = config::parse_ttl)]
+    ttl: Option<SignedDuration>,
 }
 
 pub async fn run(args: &Args, session: &Session) -> Result<()> {
-    let cloud = session.cloud().await?;
+    let mut cloud = session.cloud().await?;
+    cloud.config.override_ttl(args.ttl);
     let options = LaunchOptions {
         count: args.instances.unwrap_or(cloud.config.instances),
         instance_type: args.instance_type.clone(),

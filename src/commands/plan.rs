@@ -55,7 +55,7 @@ fn lines(step: &Step) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::names::ResourceKind;
-    use crate::resources::Attributes;
+    use crate::resources::{Attributes, Tags};
     use crate::stack::plan::Change;
 
     #[test]
@@ -65,6 +65,7 @@ mod tests {
             name: name.to_owned(),
             action,
             attributes: Attributes::new(),
+            tags: Tags::new(),
             presence: None,
         };
         let change = Change {

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use jiff::SignedDuration;
 use serde::Serialize;
 
 use crate::batch::launch::{self, LaunchOptions};
@@ -9,9 +10,11 @@ use crate::batch::launched::Launch;
 use crate::batch::{self, Bill, Report, ResultsOptions, Submission, SubmitOptions};
 use crate::cloud::Cloud;
 use crate::commands::{down, local};
+use crate::config::{self, Config};
 use crate::error::{Error, Kind, Result};
 use crate::image::bake::{self, BakeOptions};
 use crate::interrupt::Interrupts;
+use crate::lifetime::OnExpiry;
 use crate::names::{ResourceKind, StackName};
 use crate::session::Session;
 use crate::stack::survey::{Depths, Survey};
@@ -40,6 +43,9 @@ pub struct Args {
     /// Keep the AMI for the next run; its snapshot's storage goes on costing
     #[arg(long)]
     keep_image: bool,
+    /// After this long instances end themselves and the stack expires [default: from muck.toml, else 12h]
+    #[arg(long, value_name = "TIME", value_parser = config::parse_ttl)]
+    ttl: Option<SignedDuration>,
 }
 
 pub async fn run(args: &Args, session: &Session) -> Result<()> {
@@ -51,6 +57,7 @@ pub async fn run(args: &Args, session: &Session) -> Result<()> {
         preset: args.preset.clone(),
         all: args.all,
         keep_image: args.keep_image,
+        ttl: args.ttl,
     };
     // Nothing is created, not even a local cloud, for input that cannot be converted.
     let preset = job.preset.clone().unwrap_or(session.config()?.preset);
@@ -72,6 +79,7 @@ async fn in_own_stack(session: &Session, job: &Job) -> Result<()> {
     if session.global.stack.is_none() {
         config.stack = own_stack("run")?;
     }
+    job.mark(&mut config);
     let cloud = session.connect(config).await?;
     whole_job(&cloud, job, session).await
 }
@@ -96,6 +104,20 @@ pub struct Job {
     pub preset: Option<String>,
     pub all: bool,
     pub keep_image: bool,
+    /// `None`: as configured.
+    pub ttl: Option<SignedDuration>,
+}
+
+impl Job {
+    /// The stack is made for this job alone: when its time is over, any `muck` may remove it.
+    pub fn mark(&self, config: &mut Config) {
+        config.override_ttl(self.ttl);
+        config.on_expiry = if self.keep_image {
+            OnExpiry::DeleteButImage
+        } else {
+            OnExpiry::Delete
+        };
+    }
 }
 
 /// What `--json` prints at the end: as far as the job came.

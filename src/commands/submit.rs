@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
+use jiff::SignedDuration;
+
 use crate::batch::{self, SubmitOptions};
+use crate::config;
 use crate::error::Result;
 use crate::session::Session;
 
@@ -20,10 +23,14 @@ pub struct Args {
     /// Also files that are not video, and hidden ones
     #[arg(long, short)]
     all: bool,
+    /// The stack shall not expire before this long has passed [default: from muck.toml, else 12h]
+    #[arg(long, value_name = "TIME", value_parser = config::parse_ttl)]
+    ttl: Option<SignedDuration>,
 }
 
 pub async fn run(args: &Args, session: &Session) -> Result<()> {
-    let cloud = session.cloud().await?;
+    let mut cloud = session.cloud().await?;
+    cloud.config.override_ttl(args.ttl);
     let options = SubmitOptions {
         paths: args.paths.clone(),
         preset: args.preset.clone(),

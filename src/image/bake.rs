@@ -17,7 +17,8 @@ use super::worker_file::WorkerFile;
 use crate::cloud::Cloud;
 use crate::error::{Error, Kind, Result};
 use crate::event::Event;
-use crate::names::{ResourceKind, TAG_EXPIRES, TAG_RECIPE};
+use crate::lifetime::{expiry_tag, whole_seconds};
+use crate::names::{ResourceKind, TAG_RECIPE};
 use crate::resources::image::{Image, NewImage};
 use crate::resources::instance::{self, Instance};
 use crate::resources::placement::{self, Place};
@@ -26,6 +27,9 @@ use crate::resources::{bake_objects, image, snapshot};
 
 /// The builder powers itself off at its deadline; this much later we no longer believe that it will.
 const BEYOND_DEADLINE: Duration = Duration::from_mins(3);
+/// This long after its deadline any `muck` may remove the builder: when it has powered itself off, been
+/// seen to, and its volume's snapshot has begun (EC2 needs the volume no longer).
+const BEYOND_BAKE: Duration = Duration::from_mins(15);
 /// Presigned URLs outlive every deadline by this, and are valid for an hour at least.
 const URL_MARGIN: Duration = Duration::from_mins(15);
 const URL_LEAST: Duration = Duration::from_hours(1);
@@ -304,15 +308,13 @@ impl Bake<'_> {
 
     fn spec(&self, script: &str, place: &Place) -> LaunchSpec {
         let names = &self.cloud.names;
-        let expires = self.began + self.recipe.deadline + BEYOND_DEADLINE;
+        // From now, not from the bake's beginning: the upload before this may have taken its time.
+        let expires = whole_seconds(Timestamp::now() + self.recipe.deadline + BEYOND_BAKE);
         let mut volume_tags = names.tags(ResourceKind::Volume);
         let mut tags = names.tags(ResourceKind::Builder);
         for tags in [&mut tags, &mut volume_tags] {
             tags.push((TAG_RECIPE.to_owned(), self.digest.clone()));
-            tags.push((
-                TAG_EXPIRES.to_owned(),
-                expires.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
-            ));
+            tags.push(expiry_tag(expires));
         }
         tags.push(("Name".to_owned(), format!("muck {} builder", names.stack)));
         // The generation: a bake of its own each time, so that a token that EC2 still remembers does not
@@ -391,6 +393,8 @@ impl Bake<'_> {
     async fn snapshot(&self, volume: &str) -> Result<String> {
         let mut tags = self.cloud.names.tags(ResourceKind::Snapshot);
         tags.push((TAG_RECIPE.to_owned(), self.digest.clone()));
+        // Until an image stands on it: then the sweep lets it be, whatever its tag says.
+        tags.push(expiry_tag(self.cloud.lifetime().expires));
         let id = snapshot::create(&self.cloud.aws, volume, &self.name, &tags).await?;
         self.made.snapshot(&id);
         snapshot::wait_completed(&self.cloud.aws, &id, &self.cloud.events).await?;

@@ -11,7 +11,7 @@ use aws_sdk_s3::types::{
 };
 
 use super::policy::canonical;
-use super::{Attributes, Found, Presence, Tags, not_ours};
+use super::{Attributes, Found, Presence, Tags, ours};
 use crate::aws::{Aws, Cause};
 use crate::error::{Error, Result};
 use crate::names::StackName;
@@ -40,6 +40,9 @@ const UPLOAD_DAYS: i32 = 1;
 /// way. Changes take seconds. A deletion can block a name for an hour, and nobody waits that long
 /// at a prompt: the error tells.
 const BUSY_LIMIT: Duration = Duration::from_mins(1);
+
+/// What passes: another change is under way; a bucket just created is not yet known everywhere.
+const PASSING: [&str; 2] = ["OperationAborted", "NoSuchBucket"];
 
 /// Tags tell in one call whether a bucket exists and whose it is.
 pub async fn look(aws: &Aws, name: &str) -> Result<Option<Presence>> {
@@ -241,11 +244,8 @@ pub async fn create(
         },
     )
     .await?;
-    if !made {
-        let presence = look(aws, name).await?;
-        if presence.is_some_and(|presence| !presence.belongs_to(stack)) {
-            return Err(not_ours("bucket", name, stack));
-        }
+    if !made && let Some(presence) = look(aws, name).await? {
+        ours("bucket", name, stack, &aws.region, presence)?;
     }
     let tagged = async {
         // S3 look-alikes that are older than tags in CreateBucket drop them without a word.
@@ -284,20 +284,28 @@ fn sdk_tags(tags: &[(String, String)]) -> Vec<Tag> {
         .collect()
 }
 
-async fn put_tags(aws: &Aws, name: &str, tags: &[(String, String)]) -> Result<()> {
+/// Puts these tags in the place of all that the bucket has.
+pub async fn put_tags(aws: &Aws, name: &str, tags: &[(String, String)]) -> Result<()> {
     let tagging = Tagging::builder()
         .set_tag_set(Some(sdk_tags(tags)))
         .build()
         .map_err(|error| cannot("tag", name, error))?;
-    aws.s3
-        .put_bucket_tagging()
-        .bucket(name)
-        .expected_bucket_owner(&aws.account)
-        .tagging(tagging)
-        .send()
-        .await
-        .map_err(|error| cannot("tag", name, Cause::from(error)))?;
-    Ok(())
+    wait::until(
+        &format!("bucket {name} to take tags"),
+        BUSY_LIMIT,
+        || async {
+            let call = aws.s3.put_bucket_tagging().bucket(name);
+            let call = call
+                .expected_bucket_owner(&aws.account)
+                .tagging(tagging.clone());
+            match call.send().await.map_err(Cause::from) {
+                Ok(_) => Ok(Look::Done(())),
+                Err(cause) if cause.is_any(&PASSING) => Ok(Look::NotYet(cause.to_string())),
+                Err(cause) => Err(cannot("tag", name, cause)),
+            }
+        },
+    )
+    .await
 }
 
 /// Sets the given attributes, all at once.
@@ -307,10 +315,7 @@ pub async fn set(aws: &Aws, name: &str, attributes: &Attributes) -> Result<()> {
         wait::until(&what, BUSY_LIMIT, || async {
             match set_one(aws, name, attribute, value).await {
                 Ok(()) => Ok(Look::Done(())),
-                // NoSuchBucket: a bucket just created is not yet known everywhere.
-                Err(cause) if cause.is_any(&["OperationAborted", "NoSuchBucket"]) => {
-                    Ok(Look::NotYet(cause.to_string()))
-                }
+                Err(cause) if cause.is_any(&PASSING) => Ok(Look::NotYet(cause.to_string())),
                 Err(cause) => Err(cannot(&format!("set the {attribute} of"), name, cause)),
             }
         })

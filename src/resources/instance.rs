@@ -13,7 +13,8 @@ use super::ec2_tags::{self, Tags};
 use crate::aws::{Aws, Cause};
 use crate::error::{Error, Result};
 use crate::event::{Event, Events};
-use crate::names::{StackName, TAG_BATCH, TAG_EXPIRES, TAG_KIND, TAG_RECIPE};
+use crate::lifetime::expiry_of;
+use crate::names::{StackName, TAG_BATCH, TAG_KIND, TAG_RECIPE};
 use crate::wait::{self, Look};
 
 /// EC2 may not know an instance that it has just made; its documentation of eventual consistency
@@ -122,7 +123,7 @@ impl Instance {
 
     /// When it may be removed by anyone.
     pub fn expires(&self) -> Option<Timestamp> {
-        self.tags.get(TAG_EXPIRES)?.parse().ok()
+        expiry_of(&self.tags)
     }
 
     pub(super) fn read(instance: sdk::Instance) -> Option<Self> {

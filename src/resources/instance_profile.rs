@@ -69,10 +69,22 @@ pub async fn create(
             let presence = look(aws, name)
                 .await?
                 .ok_or_else(|| cannot("create", name, cause).hint("run it again"))?;
-            ours("instance profile", name, stack, presence).map(drop)
+            ours("instance profile", name, stack, &aws.region, presence).map(drop)
         }
         Err(cause) => Err(cannot("create", name, cause)),
     }
+}
+
+/// Adds tags, or replaces their values.
+pub async fn tag(aws: &Aws, name: &str, tags: &[(String, String)]) -> Result<()> {
+    aws.iam
+        .tag_instance_profile()
+        .instance_profile_name(name)
+        .set_tags(Some(sdk_tags(tags)))
+        .send()
+        .await
+        .map_err(|error| cannot("tag", name, Cause::from(error)))?;
+    Ok(())
 }
 
 /// Puts `role` into the profile, in place of any other.

@@ -25,8 +25,10 @@ pub mod volume;
 
 use std::collections::BTreeMap;
 
+use muck_worker::text::printable_short;
+
 use crate::error::{Error, Result};
-use crate::names::{StackName, TAG_STACK};
+use crate::names::{StackName, TAG_REGION, TAG_STACK};
 
 /// Attribute name → value in the kind's normal form: equal settings are equal texts.
 pub type Attributes = BTreeMap<&'static str, String>;
@@ -42,8 +44,13 @@ pub struct Presence {
 }
 
 impl Presence {
-    /// Only what carries the stack's own tag may be changed or deleted, whatever its name is.
-    pub fn belongs_to(&self, stack: &StackName) -> bool {
+    /// Only what carries the stack's own tag may be changed or deleted, whatever its name is. What
+    /// an account has once for all regions (IAM) also says of which region's stack it is.
+    pub fn belongs_to(&self, stack: &StackName, region: &str) -> bool {
+        self.is_of(stack) && self.tags.get(TAG_REGION).is_none_or(|own| own == region)
+    }
+
+    fn is_of(&self, stack: &StackName) -> bool {
         self.tags
             .get(TAG_STACK)
             .is_some_and(|owner| owner == stack.as_str())
@@ -57,8 +64,17 @@ pub struct Found {
     pub attributes: Attributes,
 }
 
-/// The error for a thing that has the stack's name but not its tag.
-pub fn not_ours(what: &str, name: &str, stack: &StackName) -> Error {
+/// The error for a thing that has the stack's name but not its tags.
+pub fn not_ours(what: &str, name: &str, stack: &StackName, presence: &Presence) -> Error {
+    if presence.is_of(stack)
+        && let Some(region) = presence.tags.get(TAG_REGION)
+    {
+        return Error::failed(format!(
+            "{what} {name} belongs to the stack {stack} in {}: it is not touched",
+            printable_short(region, 40)
+        ))
+        .hint("IAM's names are the same in all regions: choose another stack name (--stack) here");
+    }
     Error::failed(format!(
         "{what} {name} exists but does not carry the tag {TAG_STACK} = {stack}: it is not touched"
     ))
@@ -67,16 +83,17 @@ pub fn not_ours(what: &str, name: &str, stack: &StackName) -> Error {
     ))
 }
 
-/// `presence` if it carries the stack's tag.
+/// `presence` if it carries the stack's tags.
 pub(crate) fn ours(
     what: &str,
     name: &str,
     stack: &StackName,
+    region: &str,
     presence: Presence,
 ) -> Result<Presence> {
-    if presence.belongs_to(stack) {
+    if presence.belongs_to(stack, region) {
         Ok(presence)
     } else {
-        Err(not_ours(what, name, stack))
+        Err(not_ours(what, name, stack, &presence))
     }
 }

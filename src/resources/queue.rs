@@ -223,7 +223,7 @@ pub async fn create(
     let presence = look(aws, name).await?.ok_or_else(|| {
         Error::failed(format!("queue {name} exists, and then does not")).hint("run it again")
     })?;
-    let url = ours("queue", name, stack, presence)?.id;
+    let url = ours("queue", name, stack, &aws.region, presence)?.id;
     set(aws, name, &url, attributes).await?;
     Ok(url)
 }
@@ -236,6 +236,9 @@ fn sdk_attributes(attributes: &Attributes) -> HashMap<QueueAttributeName, String
 }
 
 pub async fn set(aws: &Aws, name: &str, url: &str, attributes: &Attributes) -> Result<()> {
+    if attributes.is_empty() {
+        return Ok(());
+    }
     aws.sqs
         .set_queue_attributes()
         .queue_url(url)
@@ -243,6 +246,18 @@ pub async fn set(aws: &Aws, name: &str, url: &str, attributes: &Attributes) -> R
         .send()
         .await
         .map_err(|error| cannot("change", name, Cause::from(error)))?;
+    Ok(())
+}
+
+/// Adds tags, or replaces their values.
+pub async fn tag(aws: &Aws, name: &str, url: &str, tags: &[(String, String)]) -> Result<()> {
+    aws.sqs
+        .tag_queue()
+        .queue_url(url)
+        .set_tags(Some(tags.iter().cloned().collect()))
+        .send()
+        .await
+        .map_err(|error| cannot("tag", name, Cause::from(error)))?;
     Ok(())
 }
 

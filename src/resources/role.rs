@@ -170,12 +170,24 @@ pub async fn create(
             let presence = look(aws, name)
                 .await?
                 .ok_or_else(|| cannot("create", name, cause).hint("run it again"))?;
-            let arn = ours("role", name, stack, presence)?.id;
+            let arn = ours("role", name, stack, &aws.region, presence)?.id;
             set_one(aws, name, TRUST, trust).await?;
             Ok(arn)
         }
         Err(cause) => Err(cannot("create", name, cause)),
     }
+}
+
+/// Adds tags, or replaces their values.
+pub async fn tag(aws: &Aws, name: &str, tags: &[(String, String)]) -> Result<()> {
+    aws.iam
+        .tag_role()
+        .role_name(name)
+        .set_tags(Some(sdk_tags(tags)))
+        .send()
+        .await
+        .map_err(|error| cannot("tag", name, Cause::from(error)))?;
+    Ok(())
 }
 
 /// Sets the given attributes, all at once.

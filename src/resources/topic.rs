@@ -91,21 +91,36 @@ pub async fn create(
     stack: &StackName,
     tags: &[(String, String)],
 ) -> Result<()> {
-    let tags = tags
-        .iter()
-        // `build` fails only where key or value is missing.
-        .filter_map(|(key, value)| Tag::builder().key(key).value(value).build().ok())
-        .collect();
-    let call = aws.sns.create_topic().name(name).set_tags(Some(tags));
+    let tags = Some(sdk_tags(tags));
+    let call = aws.sns.create_topic().name(name).set_tags(tags);
     match call.send().await.map_err(Cause::from) {
         Ok(_) => Ok(()),
         // A topic of this name with other tags.
         Err(cause) if cause.is("InvalidParameter") => match look(aws, arn).await? {
-            Some(presence) => ours("topic", name, stack, presence).map(drop),
+            Some(presence) => ours("topic", name, stack, &aws.region, presence).map(drop),
             None => Err(cannot("create", arn, cause)),
         },
         Err(cause) => Err(cannot("create", arn, cause)),
     }
+}
+
+fn sdk_tags(tags: &[(String, String)]) -> Vec<Tag> {
+    // `build` fails only where key or value is missing.
+    tags.iter()
+        .filter_map(|(key, value)| Tag::builder().key(key).value(value).build().ok())
+        .collect()
+}
+
+/// Adds tags, or replaces their values.
+pub async fn tag(aws: &Aws, arn: &str, tags: &[(String, String)]) -> Result<()> {
+    aws.sns
+        .tag_resource()
+        .resource_arn(arn)
+        .set_tags(Some(sdk_tags(tags)))
+        .send()
+        .await
+        .map_err(|error| cannot("tag", arn, Cause::from(error)))?;
+    Ok(())
 }
 
 /// Asks SNS to ask each of the addresses to confirm. Those already subscribed are not asked again.

@@ -10,6 +10,7 @@ use super::Stack;
 use super::desired::desired;
 use super::inventory::{Inventory, Presences};
 use super::plan::{Action, Change, Plan, Step, plan};
+use super::tagging;
 use crate::cloud::Cloud;
 use crate::error::Result;
 use crate::event::{Event, Outcome};
@@ -40,6 +41,7 @@ pub async fn planned(cloud: &Cloud) -> Result<Plan> {
         &cloud.config,
         &cloud.names,
         &inventory,
+        cloud.lifetime(),
         cloud.aws.is_encrypted(),
     )?;
     plan(&cloud.names, desired, &inventory)
@@ -126,10 +128,6 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    fn tags(&self, kind: ResourceKind) -> Vec<(String, String)> {
-        self.cloud.names.tags(kind)
-    }
-
     /// Tells what became of a thing, and passes on what is there now.
     fn tell(&self, step: &Step, id: String) -> Presence {
         let applied = applied(step);
@@ -155,8 +153,16 @@ impl Run<'_> {
             outcome,
             detail,
         });
-        let tags = self.tags(step.kind).into_iter().collect();
+        let tags = step.tags.clone();
         Presence { id, tags }
+    }
+
+    /// Brings the tags of what was there before up to date, its end among them.
+    async fn retag(&self, step: &Step) -> Result<()> {
+        match &step.presence {
+            Some(presence) => tagging::write(self.cloud, step.kind, presence, &step.tags).await,
+            None => Ok(()),
+        }
     }
 
     async fn bucket(&self, kind: ResourceKind) -> Done {
@@ -167,10 +173,14 @@ impl Run<'_> {
         match &step.action {
             Action::Create => {
                 let stack = &self.cloud.names.stack;
-                bucket::create(aws, &step.name, stack, &self.tags(kind), &step.attributes).await?;
+                bucket::create(aws, &step.name, stack, &tags(step), &step.attributes).await?;
             }
-            Action::Change(changes) => bucket::set(aws, &step.name, &wanted(changes)).await?,
-            Action::Keep => {}
+            Action::Change(changes) => {
+                let wanted = wanted(changes);
+                let set = bucket::set(aws, &step.name, &wanted);
+                both(set, self.retag(step)).await?;
+            }
+            Action::Keep => self.retag(step).await?,
         }
         Ok(Some(self.tell(step, step.name.clone())))
     }
@@ -183,14 +193,26 @@ impl Run<'_> {
         let url = match (&step.action, &step.presence) {
             (Action::Create, _) | (_, None) => {
                 let stack = &self.cloud.names.stack;
-                let tags = self.tags(kind);
-                queue::create(aws, &step.name, stack, &tags, &step.attributes, events).await?
+                queue::create(
+                    aws,
+                    &step.name,
+                    stack,
+                    &tags(step),
+                    &step.attributes,
+                    events,
+                )
+                .await?
             }
             (Action::Change(changes), Some(presence)) => {
-                queue::set(aws, &step.name, &presence.id, &wanted(changes)).await?;
+                let wanted = wanted(changes);
+                let set = queue::set(aws, &step.name, &presence.id, &wanted);
+                both(set, self.retag(step)).await?;
                 presence.id.clone()
             }
-            (Action::Keep, Some(presence)) => presence.id.clone(),
+            (Action::Keep, Some(presence)) => {
+                self.retag(step).await?;
+                presence.id.clone()
+            }
         };
         Ok(Some(self.tell(step, url)))
     }
@@ -209,7 +231,10 @@ impl Run<'_> {
             (Ok(arn), Ok(())) => (arn, ()),
             (role, profile) => return (role.map(|_| None), profile.map(|()| None)),
         };
-        let (role_set, profile_set) = tokio::join!(self.set_role(role), self.fill_profile(profile));
+        let (role_set, profile_set) = tokio::join!(
+            both(self.set_role(role), self.retag(role)),
+            both(self.fill_profile(profile), self.retag(profile)),
+        );
         (
             role_set.map(|()| Some(self.tell(role, arn))),
             profile_set.map(|()| Some(self.tell(profile, profile.name.clone()))),
@@ -220,7 +245,7 @@ impl Run<'_> {
         if let Some(presence) = &step.presence {
             return Ok(presence.id.clone());
         }
-        let (names, tags) = (&self.cloud.names, self.tags(step.kind));
+        let (names, tags) = (&self.cloud.names, tags(step));
         let trust = step.attributes.get(role::TRUST).map_or("", String::as_str);
         role::create(
             &self.cloud.aws,
@@ -251,7 +276,7 @@ impl Run<'_> {
         if step.presence.is_some() {
             return Ok(());
         }
-        let (names, tags) = (&self.cloud.names, self.tags(step.kind));
+        let (names, tags) = (&self.cloud.names, tags(step));
         let path = names.iam_path();
         instance_profile::create(&self.cloud.aws, &step.name, &names.stack, &path, &tags).await
     }
@@ -270,14 +295,18 @@ impl Run<'_> {
         let (aws, names) = (&self.cloud.aws, &self.cloud.names);
         let arn = names.topic_arn();
         if step.action == Action::Create {
-            topic::create(aws, &step.name, &arn, &names.stack, &self.tags(step.kind)).await?;
+            topic::create(aws, &step.name, &arn, &names.stack, &tags(step)).await?;
         }
+        self.retag(step).await?;
         let list = |text: Option<&String>| -> Vec<String> {
             text.map(|text| text.split(',').map(str::to_owned).collect())
                 .unwrap_or_default()
         };
         let had = match &step.action {
-            Action::Change(changes) => list(changes.first().and_then(|change| change.old.as_ref())),
+            Action::Change(changes) => match subscribers(changes) {
+                Some(change) => list(change.old.as_ref()),
+                None => list(step.attributes.get(topic::SUBSCRIBERS)),
+            },
             Action::Keep => list(step.attributes.get(topic::SUBSCRIBERS)),
             Action::Create => Vec::new(),
         };
@@ -297,10 +326,30 @@ impl Run<'_> {
     }
 }
 
+fn subscribers(changes: &[Change]) -> Option<&Change> {
+    changes
+        .iter()
+        .find(|change| change.attribute == topic::SUBSCRIBERS)
+}
+
+fn tags(step: &Step) -> Vec<(String, String)> {
+    step.tags.clone().into_iter().collect()
+}
+
+/// Both beside each other; the first error in this order.
+async fn both(
+    one: impl Future<Output = Result<()>>,
+    other: impl Future<Output = Result<()>>,
+) -> Result<()> {
+    let (one, other) = tokio::join!(one, other);
+    one.and(other)
+}
+
 /// The attributes to set. What shall not be set at all is named with an empty text.
 fn wanted(changes: &[Change]) -> Attributes {
     changes
         .iter()
+        .filter(|change| !tagging::is_tag(change.attribute))
         .map(|change| (change.attribute, change.new.clone().unwrap_or_default()))
         .collect()
 }

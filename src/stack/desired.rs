@@ -6,9 +6,10 @@ use serde_json::json;
 use super::inventory::Inventory;
 use crate::config::Config;
 use crate::error::Result;
+use crate::lifetime::Lifetime;
 use crate::names::{Names, ResourceKind};
 use crate::resources::policy::canonical;
-use crate::resources::{Attributes, bucket, instance_profile, queue, role, topic};
+use crate::resources::{Attributes, Tags, bucket, instance_profile, queue, role, topic};
 use crate::template::render;
 
 /// A worker extends the visibility of what it works on, so this is not the longest conversion: it
@@ -38,6 +39,7 @@ pub struct Desired {
     pub kind: ResourceKind,
     pub name: String,
     pub attributes: Attributes,
+    pub tags: Tags,
 }
 
 /// The whole stack as it shall be.
@@ -51,6 +53,7 @@ pub fn desired(
     config: &Config,
     names: &Names,
     inventory: &Inventory,
+    lifetime: Lifetime,
     encrypted: bool,
 ) -> Result<Vec<Desired>> {
     let subscribers = subscribers(config, inventory);
@@ -84,10 +87,12 @@ pub fn desired(
                 attributes.remove(bucket::POLICY);
                 attributes.remove(queue::POLICY);
             }
+            let tags = names.tags(kind).into_iter().chain(lifetime.tags());
             Ok(Desired {
                 kind,
                 name,
                 attributes,
+                tags: tags.collect(),
             })
         })
         .collect()

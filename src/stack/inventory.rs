@@ -58,8 +58,9 @@ impl Presences {
             }
         }
         for (kind, presence) in &presences.0 {
-            if !presence.belongs_to(&names.stack) {
-                return Err(not_ours(&kind.to_string(), &names.of(*kind), &names.stack));
+            if !presence.belongs_to(&names.stack, &names.region) {
+                let (what, name) = (kind.to_string(), names.of(*kind));
+                return Err(not_ours(&what, &name, &names.stack, presence));
             }
         }
         Ok(presences)
@@ -92,6 +93,10 @@ impl Presences {
 
     pub fn contains(&self, kind: ResourceKind) -> bool {
         self.0.contains_key(&kind)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (&ResourceKind, &Presence)> {
+        self.0.iter()
     }
 
     pub fn is_empty(&self) -> bool {

@@ -3,11 +3,14 @@
 use localcloud::server::{DriverChoice, Running, ServeOptions, serve};
 use tempfile::TempDir;
 
+use super::inventory::Inventory;
 use super::plan::Action;
 use super::*;
 use crate::aws::Target;
 use crate::config::{Config, Overrides};
 use crate::event::{Event, Events, Outcome};
+use crate::lifetime::OnExpiry;
+use crate::names::{TAG_EXPIRES, TAG_KIND};
 use crate::resources::{bucket, queue, role};
 
 struct Lab {
@@ -296,5 +299,83 @@ async fn an_address_makes_a_topic_which_goes_with_the_stack() {
     let report = lab.down(DownOptions::default()).await;
     assert!(report.is_clean(), "{report:#?}");
     assert_eq!(report.deleted.len(), 8);
+    lab.end().await;
+}
+
+/// Everything is tagged with its end when it is made, and no use of the stack ends before it.
+#[tokio::test]
+async fn each_use_gives_the_stack_more_time_and_is_no_drift() {
+    let mut lab = Lab::start().await;
+    let ends = |found: &Inventory| -> Vec<String> {
+        let all = found.0.values();
+        all.map(|found| found.presence.tags[TAG_EXPIRES].clone())
+            .collect()
+    };
+    lab.cloud.config.email = Some("you@example.org".into());
+    lab.cloud.config.ttl = jiff::SignedDuration::from_hours(1);
+    up(&lab.cloud).await.expect("comes up");
+    let (aws, names) = (lab.cloud.aws.clone(), lab.cloud.names.clone());
+    let made = Inventory::list(&aws, &names).await.expect("lists");
+    let first = ends(&made);
+    assert_eq!(first.len(), 8);
+    assert!(first.iter().all(|end| *end == first[0]), "{first:?}");
+
+    // Shorter: nothing moves.
+    lab.cloud.config.ttl = jiff::SignedDuration::from_mins(5);
+    let expires = lab.cloud.lifetime().expires;
+    renew(&lab.cloud, expires).await.expect("is up");
+    up(&lab.cloud).await.expect("is up");
+    let same = Inventory::list(&aws, &names).await.expect("lists");
+    assert_eq!(ends(&same), first);
+
+    // Longer: by a launch or a submission, then by `up`; what others tagged stays.
+    let note = [("cost-centre".to_owned(), "films".to_owned())];
+    queue::tag(
+        &aws,
+        "q",
+        &same.0[&ResourceKind::InputQueue].presence.id,
+        &note,
+    )
+    .await
+    .expect("tags");
+    for hours in [2, 3] {
+        lab.cloud.config.ttl = jiff::SignedDuration::from_hours(hours);
+        assert!(apply::planned(&lab.cloud).await.expect("plans").is_empty());
+        let lifetime = lab.cloud.lifetime();
+        if hours == 2 {
+            renew(&lab.cloud, lifetime.expires).await.expect("is up");
+        } else {
+            lab.outcomes();
+            up(&lab.cloud).await.expect("is up");
+            assert_eq!(lab.outcomes(), vec![Outcome::Kept; 8]);
+        }
+        let later = Inventory::list(&aws, &names).await.expect("lists");
+        for (kind, found) in &later.0 {
+            let end = crate::lifetime::expiry_of(&found.presence.tags).expect("tagged");
+            assert!(end >= lifetime.expires, "{kind} {end} {lifetime:?}");
+            assert_eq!(found.presence.tags[TAG_KIND], kind.as_str());
+        }
+        let noted = &later.0[&ResourceKind::InputQueue].presence.tags;
+        assert_eq!(noted["cost-centre"], "films");
+    }
+    lab.end().await;
+}
+
+/// A stack that a `run` left behind and that somebody wants to keep is kept from then on.
+#[tokio::test]
+async fn up_makes_a_one_shot_stack_one_to_keep() {
+    let mut lab = Lab::start().await;
+    lab.cloud.config.on_expiry = OnExpiry::Delete;
+    up(&lab.cloud).await.expect("comes up");
+    lab.cloud.config.on_expiry = OnExpiry::Keep;
+    let plan = apply::planned(&lab.cloud).await.expect("plans");
+    for step in &plan.steps {
+        let Action::Change(changes) = &step.action else {
+            panic!("{step:?}")
+        };
+        assert_eq!(changes[0].brief(), "tag muck:on-expiry delete → keep");
+    }
+    up(&lab.cloud).await.expect("changes");
+    assert!(apply::planned(&lab.cloud).await.expect("plans").is_empty());
     lab.end().await;
 }

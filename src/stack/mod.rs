@@ -8,6 +8,7 @@ pub mod inventory;
 mod lifecycle_tests;
 pub mod plan;
 pub mod survey;
+mod tagging;
 pub mod teardown;
 
 use serde::Serialize;
@@ -19,6 +20,7 @@ use inventory::Presences;
 
 pub use confirmation::Confirmed;
 pub use survey::DownOptions;
+pub use tagging::renew;
 pub use teardown::{TeardownReport, down};
 
 /// What the other parts need to know of a stack that is up.
@@ -49,7 +51,11 @@ pub async fn up(cloud: &Cloud) -> Result<Stack> {
 /// If it, or a part of it, is not there, with the hint to run `muck up`.
 pub async fn find(cloud: &Cloud) -> Result<Stack> {
     let presences = Presences::look(&cloud.aws, &cloud.names).await?;
-    let names = &cloud.names;
+    whole(&presences, &cloud.names)
+}
+
+/// The stack, if no part of it is missing.
+fn whole(presences: &Presences, names: &Names) -> Result<Stack> {
     let missing: Vec<String> = ResourceKind::STACK
         .into_iter()
         .filter(|kind| *kind != ResourceKind::Topic && !presences.contains(*kind))

@@ -4,9 +4,10 @@ use serde::Serialize;
 
 use super::desired::Desired;
 use super::inventory::Inventory;
+use super::tagging;
 use crate::error::{Error, Result};
 use crate::names::{Names, ResourceKind};
-use crate::resources::{Attributes, Presence, not_ours, role};
+use crate::resources::{Attributes, Presence, Tags, not_ours, role};
 
 /// One attribute that is not as it shall be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -53,6 +54,9 @@ pub struct Step {
     /// All attributes as they shall be.
     #[serde(skip)]
     pub attributes: Attributes,
+    /// All tags as they shall be. A later end alone is no change: it moves with each use.
+    #[serde(skip)]
+    pub tags: Tags,
     /// What is there.
     #[serde(skip)]
     pub presence: Option<Presence>,
@@ -82,8 +86,11 @@ pub fn plan(names: &Names, desired: Vec<Desired>, inventory: &Inventory) -> Resu
     let mut foreign: Vec<Error> = inventory
         .0
         .iter()
-        .filter(|(_, found)| !found.presence.belongs_to(&names.stack))
-        .map(|(kind, _)| not_ours(&kind.to_string(), &names.of(*kind), &names.stack))
+        .filter(|(_, found)| !found.presence.belongs_to(&names.stack, &names.region))
+        .map(|(kind, found)| {
+            let (what, name) = (kind.to_string(), names.of(*kind));
+            not_ours(&what, &name, &names.stack, &found.presence)
+        })
         .collect();
     if foreign.len() == 1 {
         return Err(foreign.remove(0));
@@ -105,16 +112,26 @@ fn step(desired: Desired, inventory: &Inventory) -> Step {
     let found = inventory.0.get(&desired.kind);
     let action = match found {
         None => Action::Create,
-        Some(found) => match changes(&desired.attributes, &found.attributes) {
-            changes if changes.is_empty() => Action::Keep,
-            changes => Action::Change(changes),
-        },
+        Some(found) => {
+            let mut all = changes(&desired.attributes, &found.attributes);
+            all.extend(tag_changes(&desired.tags, &found.presence.tags));
+            if all.is_empty() {
+                Action::Keep
+            } else {
+                Action::Change(all)
+            }
+        }
+    };
+    let tags = match found {
+        Some(found) => tagging::with_later_end(desired.tags, &found.presence.tags),
+        None => desired.tags,
     };
     Step {
         kind: desired.kind,
         name: desired.name,
         action,
         attributes: desired.attributes,
+        tags,
         presence: found.map(|found| found.presence.clone()),
     }
 }
@@ -139,11 +156,25 @@ fn changes(desired: &Attributes, found: &Attributes) -> Vec<Change> {
     wrong.chain(further).collect()
 }
 
+fn tag_changes(desired: &Tags, found: &Tags) -> Vec<Change> {
+    let wrong = desired
+        .iter()
+        .filter(|(key, new)| tagging::is_drift(key, new, found));
+    wrong
+        .map(|(key, new)| Change {
+            attribute: tagging::attribute(key),
+            old: found.get(key).cloned(),
+            new: Some(new.clone()),
+        })
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::{Config, Overrides};
-    use crate::names::TAG_STACK;
+    use crate::lifetime::{Lifetime, OnExpiry};
+    use crate::names::{TAG_EXPIRES, TAG_KIND, TAG_ON_EXPIRY, TAG_REGION, TAG_STACK};
     use crate::resources::{Found, bucket, queue, topic};
     use crate::stack::desired::desired;
 
@@ -166,20 +197,28 @@ mod tests {
         config
     }
 
+    fn lifetime() -> Lifetime {
+        Lifetime {
+            expires: "2026-01-02T15:04:05Z".parse().expect("time"),
+            on_expiry: OnExpiry::Keep,
+        }
+    }
+
     fn planned(email: Option<&str>, inventory: &Inventory) -> Result<Plan> {
-        let desired = desired(&config(email), &names(), inventory, true).expect("renders");
+        let desired =
+            desired(&config(email), &names(), inventory, lifetime(), true).expect("renders");
         plan(&names(), desired, inventory)
     }
 
     /// A cloud in which everything is as it shall be.
     fn all_right(email: Option<&str>) -> Inventory {
+        let nothing = Inventory::default();
         let desired =
-            desired(&config(email), &names(), &Inventory::default(), true).expect("renders");
+            desired(&config(email), &names(), &nothing, lifetime(), true).expect("renders");
         let found = |desired: Desired| {
-            let tags = names().tags(desired.kind).into_iter().collect();
             let presence = Presence {
                 id: desired.name,
-                tags,
+                tags: desired.tags,
             };
             (
                 desired.kind,
@@ -213,7 +252,8 @@ mod tests {
     fn only_an_encrypted_cloud_is_asked_for_tls() {
         for (encrypted, policies) in [(true, 6), (false, 1)] {
             let nothing = Inventory::default();
-            let desired = desired(&config(None), &names(), &nothing, encrypted).expect("renders");
+            let desired =
+                desired(&config(None), &names(), &nothing, lifetime(), encrypted).expect("renders");
             let with_policy = desired.iter().filter(|desired| {
                 let attributes = &desired.attributes;
                 attributes.contains_key(bucket::POLICY) || attributes.contains_key(queue::POLICY)
@@ -266,6 +306,43 @@ mod tests {
     }
 
     #[test]
+    fn tags_drift_too_but_a_later_end_is_none() {
+        let mut inventory = all_right(None);
+        let found = inventory.0.get_mut(&ResourceKind::Role).expect("there");
+        let later = "2026-02-02T15:04:05Z".to_owned();
+        let tags = &mut found.presence.tags;
+        tags.insert(TAG_EXPIRES.into(), later.clone());
+        let plan = planned(None, &inventory).expect("plans");
+        assert!(plan.is_empty());
+        let step = plan.step(ResourceKind::Role).expect("planned");
+        assert_eq!(step.tags[TAG_EXPIRES], later);
+
+        let tags = &mut inventory
+            .0
+            .get_mut(&ResourceKind::Role)
+            .expect("there")
+            .presence
+            .tags;
+        tags.remove(TAG_EXPIRES);
+        tags.insert(TAG_KIND.into(), "queen".into());
+        tags.insert(TAG_ON_EXPIRY.into(), "delete".into());
+        tags.insert("cost-centre".into(), "films".into());
+        let plan = planned(None, &inventory).expect("plans");
+        let changes: Vec<String> = change_of(&plan, ResourceKind::Role)
+            .iter()
+            .map(Change::brief)
+            .collect();
+        assert_eq!(
+            changes,
+            [
+                "tag muck:expires - → 2026-01-02T15:04:05Z",
+                "tag muck:kind queen → role",
+                "tag muck:on-expiry delete → keep"
+            ]
+        );
+    }
+
+    #[test]
     fn rights_that_somebody_gave_the_role_are_taken_away() {
         let mut inventory = all_right(None);
         let role = inventory.0.get_mut(&ResourceKind::Role).expect("there");
@@ -304,6 +381,17 @@ mod tests {
         let error = planned(None, &inventory).expect_err("foreign");
         assert!(error.to_string().contains("muck:stack = demo"), "{error}");
         assert_eq!(error.hints().len(), 1);
+
+        // IAM has one name space for all regions.
+        let mut elsewhere = all_right(None);
+        let role = elsewhere.0.get_mut(&ResourceKind::Role).expect("there");
+        let tags = &mut role.presence.tags;
+        tags.insert(TAG_REGION.into(), "us-east-1".into());
+        let error = planned(None, &elsewhere).expect_err("another region's");
+        assert_eq!(
+            error.to_string(),
+            "role muck-demo-worker belongs to the stack demo in us-east-1: it is not touched"
+        );
     }
 
     #[test]

@@ -117,7 +117,7 @@ impl Survey {
             .retain(|snapshot| !of_images.contains(&&snapshot.id));
         for (kind, look) in looks {
             match look {
-                Ok(Some(presence)) if presence.belongs_to(&names.stack) => {
+                Ok(Some(presence)) if presence.belongs_to(&names.stack, &names.region) => {
                     survey.named.insert(kind, presence);
                 }
                 Ok(Some(_)) => survey.foreign.push(kind),
