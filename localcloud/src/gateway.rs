@@ -102,11 +102,12 @@ fn target(parts: &Parts) -> Target {
     }
 }
 
-/// `root`, `role/<role>/<instance>`.
+/// `root`, `role/<role>/<instance>`, `user/<name>`.
 fn principal_name(principal: &Principal) -> String {
     match principal {
         Principal::Root => "root".to_owned(),
         Principal::Role { role, session } => format!("role/{role}/{session}"),
+        Principal::User { name } => format!("user/{name}"),
     }
 }
 
@@ -145,7 +146,7 @@ impl Gateway {
     ) -> ApiResult<Caller> {
         let authorization = Authorization::from_headers(&parts.headers)?
             .ok_or_else(|| signature::missing(dialect))?;
-        let caller = signature::verify(
+        let mut caller = signature::verify(
             &self.store,
             self.clock.now(),
             dialect,
@@ -154,6 +155,7 @@ impl Gateway {
             body,
         )?;
         entry.principal(&principal_name(&caller.principal));
+        caller.demands = entry.demands();
         Ok(caller)
     }
 

@@ -1,12 +1,15 @@
 //! IAM: the wire side (awsQuery) of roles, instance profiles and their tags, and the checks of policies.
 //!
-//! Deviations from AWS: changes are seen at once everywhere, and there are no users, groups, managed policies
-//! or permission boundaries (their actions and parameters are refused by name).
+//! Deviations from AWS: changes are seen at once everywhere, and there are no groups, managed policies
+//! or permission boundaries (their actions and parameters are refused by name). Users are made over the
+//! control endpoint alone.
 
 pub mod access;
 pub mod condition;
+mod demand;
 pub mod policy;
 mod profiles;
+mod resource_policy;
 mod roles;
 mod validation;
 mod wildcard;
@@ -16,8 +19,9 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-pub use access::authorize;
+pub use access::{authorize, authorize_on};
 pub use condition::Context;
+pub use demand::{Demand, Demands};
 
 use crate::caller::Caller;
 use crate::clock::Clock;
@@ -86,13 +90,40 @@ impl Iam {
     }
 
     fn allow(&self, caller: &Caller, action: &str, resource: &str) -> ApiResult<()> {
-        authorize(
-            &self.store,
-            caller,
-            &format!("iam:{action}"),
-            resource,
-            &Context::at(self.clock.now()),
-        )
+        self.allow_with(caller, action, resource, &self.context())
+    }
+
+    fn context(&self) -> Context {
+        Context::at(self.clock.now())
+    }
+
+    fn allow_with(
+        &self,
+        caller: &Caller,
+        action: &str,
+        resource: &str,
+        context: &Context,
+    ) -> ApiResult<()> {
+        let action = format!("iam:{action}");
+        authorize(&self.store, caller, &action, resource, context)
+    }
+
+    /// Making a thing with tags needs the right to tag it too.
+    fn allow_making(
+        &self,
+        caller: &Caller,
+        actions: [&str; 2],
+        resource: &str,
+        tags: &[(String, String)],
+    ) -> ApiResult<()> {
+        let [create, tag] = actions;
+        let mut context = self.context();
+        context.request_tags(tags);
+        self.allow_with(caller, create, resource, &context)?;
+        if tags.is_empty() {
+            return Ok(());
+        }
+        self.allow_with(caller, tag, resource, &context)
     }
 }
 

@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::iam::{Demand, Demands};
+
 /// Calls kept: more than any test or demo makes, and a few MiB at most.
 const KEPT: usize = 20_000;
 
@@ -34,7 +36,7 @@ pub struct Call {
     pub service: String,
     /// e.g. `RunInstances`; for S3 as the gateway reads it from method and query.
     pub action: String,
-    /// `root`, `role/<role>/<instance>`, or `unknown`.
+    /// `root`, `role/<role>/<instance>`, `user/<name>`, or `unknown`.
     pub principal: String,
     pub progress: Progress,
     /// HTTP status of the answer, once there is one.
@@ -43,6 +45,8 @@ pub struct Call {
     pub code: Option<String>,
     /// The fault on purpose, if there was one.
     pub fault: Option<String>,
+    /// The permissions that it needed, granted or not.
+    pub demands: Vec<Demand>,
 }
 
 /// The last calls of this server.
@@ -59,6 +63,7 @@ struct Entries {
 pub struct Entry {
     journal: Journal,
     seq: u64,
+    demands: Demands,
 }
 
 impl Journal {
@@ -82,6 +87,7 @@ impl Journal {
             status: None,
             code: None,
             fault: None,
+            demands: Vec::new(),
         });
         if entries.calls.len() > KEPT {
             entries.calls.pop_front();
@@ -89,6 +95,7 @@ impl Journal {
         Entry {
             journal: self.clone(),
             seq,
+            demands: Demands::default(),
         }
     }
 
@@ -104,6 +111,11 @@ impl Journal {
 }
 
 impl Entry {
+    /// Where the call's needs are to be noted.
+    pub fn demands(&self) -> Demands {
+        self.demands.clone()
+    }
+
     fn change(&self, change: impl FnOnce(&mut Call)) {
         let mut entries = self.journal.entries();
         let Some(first) = entries.calls.front().map(|call| call.seq) else {
@@ -115,6 +127,7 @@ impl Entry {
             .and_then(|i| usize::try_from(i).ok());
         if let Some(call) = index.and_then(|index| entries.calls.get_mut(index)) {
             change(call);
+            call.demands = self.demands.all();
         }
     }
 

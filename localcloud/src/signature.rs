@@ -110,10 +110,7 @@ pub fn verify(
         )
         .with_status(403));
     }
-    Ok(Caller {
-        principal: key.principal,
-        access_key_id: key.access_key_id,
-    })
+    Ok(Caller::of(key.principal, &key.access_key_id))
 }
 
 fn check_region(authorization: &Authorization) -> ApiResult<()> {

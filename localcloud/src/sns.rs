@@ -74,7 +74,7 @@ impl Sns {
         authorize(
             &self.store,
             caller,
-            &format!("SNS:{action}"),
+            &format!("sns:{action}"),
             resource,
             &Context::at(self.clock.now()),
         )

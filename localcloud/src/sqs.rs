@@ -2,7 +2,7 @@
 //!
 //! Deviations from AWS: standard queues only; delivery is once and in order of sending where nothing is
 //! redelivered (AWS promises neither, so clients must not count on it); counts are exact; changes are seen
-//! at once; a queue's own `Policy` is kept but not weighed (a role's policies are).
+//! at once.
 
 mod attribute_digest;
 mod batch;
@@ -22,9 +22,9 @@ use crate::account::ACCOUNT;
 use crate::caller::Caller;
 use crate::clock::Clock;
 use crate::error::{ApiError, ApiResult};
-use crate::iam::{Context, authorize};
+use crate::iam::{Context, authorize_on};
 use crate::state::Store;
-use crate::state::iam::{Principal, find_role};
+use crate::state::iam::{Principal, find_role, user_id};
 use crate::state::sqs::{self as state, Queue, arn_of, invalid_parameter};
 
 /// The service.
@@ -104,12 +104,34 @@ impl Sqs {
 
     /// Checks the caller's right on a queue. Batches need the right of the single action.
     fn allow(&self, caller: &Caller, action: &str, queue: &str) -> ApiResult<()> {
-        authorize(
+        self.allow_with(caller, action, queue, &Context::at(self.clock.now()))
+    }
+
+    fn allow_with(
+        &self,
+        caller: &Caller,
+        action: &str,
+        queue: &str,
+        context: &Context,
+    ) -> ApiResult<()> {
+        let policy = self
+            .store
+            .transaction(|db| state::find_queue(db, queue))
+            .ok()
+            .and_then(|queue| queue.attributes.get("Policy").cloned())
+            .filter(|policy| !policy.is_empty());
+        // The list of all queues is of none.
+        let resource = match queue {
+            "*" => "*".to_owned(),
+            queue => arn_of(queue),
+        };
+        authorize_on(
             &self.store,
             caller,
             &format!("sqs:{action}"),
-            &arn_of(queue),
-            &Context::at(self.clock.now()),
+            &resource,
+            context,
+            policy.as_deref(),
         )
     }
 
@@ -128,6 +150,7 @@ impl Sqs {
                 let role = self.store.transaction(|db| find_role(db, role))?;
                 Ok(format!("{}:{session}", role.id))
             }
+            Principal::User { name } => self.store.transaction(|db| user_id(db, name)),
         }
     }
 

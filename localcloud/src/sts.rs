@@ -5,7 +5,7 @@ use crate::caller::Caller;
 use crate::error::{ApiError, ApiResult};
 use crate::query_protocol::{Params, XmlBody};
 use crate::state::Store;
-use crate::state::iam::{Principal, find_role};
+use crate::state::iam::{Principal, find_role, user_id};
 
 /// The XML namespace of STS's only API version.
 pub const NAMESPACE: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
@@ -48,6 +48,7 @@ impl Sts {
                 let role = self.store.transaction(|db| find_role(db, role))?;
                 format!("{}:{session}", role.id)
             }
+            Principal::User { name } => self.store.transaction(|db| user_id(db, name))?,
         };
         let mut xml = XmlBody::new();
         xml.text("Arn", caller.arn())

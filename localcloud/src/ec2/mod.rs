@@ -32,6 +32,7 @@ mod launch_request;
 mod lifecycle;
 mod network;
 mod paging;
+mod permissions;
 mod profiles;
 mod snapshots;
 mod tagging;

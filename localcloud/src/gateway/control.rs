@@ -6,6 +6,7 @@
 //! | `GET /_muck/faults` | the fault rules and their counts |
 //! | `POST /_muck/faults` | sets the rules: a JSON list of [`crate::faults::Rule`], in place of all before |
 //! | `GET /_muck/calls?after=N` | the journal of calls after number N |
+//! | `POST /_muck/users` | `{"name": "ann", "policy": {…}}`: makes the user or changes its policy; answers with its key |
 //! | `POST /_muck/spot-interruptions` | `{"instance_id": "i-…", "seconds": 120}`: notice now, interruption then |
 
 use bytes::Bytes;
@@ -19,6 +20,7 @@ use subtle::ConstantTimeEq as _;
 use super::{Body, Gateway, plain, read_body};
 use crate::error::{ApiError, ApiResult};
 use crate::faults::Rule;
+use crate::state::iam::put_user;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -27,6 +29,14 @@ struct SpotInterruption {
     /// From the notice to the interruption; EC2 gives two minutes.
     #[serde(default = "two_minutes")]
     seconds: u32,
+}
+
+/// Somebody with a policy, to try what it allows.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct User {
+    name: String,
+    policy: Value,
 }
 
 fn two_minutes() -> u32 {
@@ -83,6 +93,17 @@ impl Gateway {
                         })?,
                 };
                 Ok(json!(self.journal.after(after)))
+            }
+            (&Method::POST, "/_muck/users") => {
+                let user: User = read(&body)?;
+                let policy = user.policy.to_string();
+                let key = self
+                    .store
+                    .transaction(|db| put_user(db, &user.name, &policy))?;
+                Ok(json!({
+                    "access_key_id": key.access_key_id,
+                    "secret_access_key": key.secret_access_key,
+                }))
             }
             (&Method::POST, "/_muck/spot-interruptions") => {
                 let wanted: SpotInterruption = read(&body)?;

@@ -9,7 +9,6 @@ use super::answer::xml;
 use super::{Body, Dropped, Gateway, principal_name, read_body};
 use crate::caller::Caller;
 use crate::error::{ApiError, ApiResult};
-use crate::iam::{Context, authorize};
 use crate::query_protocol::{Envelope, Params, XmlBody};
 use crate::signature::Dialect;
 
@@ -130,24 +129,7 @@ impl Gateway {
     ) -> ApiResult<XmlBody> {
         let answer = match service.name {
             "ec2" => {
-                // Resource-level permissions of EC2 are not told apart: the action is checked on `*`.
-                authorize(
-                    &self.store,
-                    caller,
-                    &format!("ec2:{action}"),
-                    "*",
-                    &Context::at(self.clock.now()),
-                )
-                .map_err(|error| {
-                    ApiError::new(
-                        "UnauthorizedOperation",
-                        format!(
-                            "You are not authorized to perform this operation. {}",
-                            error.message
-                        ),
-                    )
-                    .with_status(403)
-                })?;
+                self.ec2.allow(caller, action, &params.copy())?;
                 self.ec2.handle(caller, action, &mut params).await
             }
             "iam" => self.iam.handle(caller, action, &mut params).await,

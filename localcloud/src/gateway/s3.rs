@@ -31,7 +31,8 @@ impl Gateway {
             );
         entry.principal(&principal);
         let s3 = self.s3.clone();
-        let request = Request::from_parts(parts, s3s::Body::from(body));
+        let mut request = Request::from_parts(parts, s3s::Body::from(body));
+        request.extensions_mut().insert(entry.demands());
         self.run(
             "s3",
             &action,

@@ -13,18 +13,33 @@ use crate::account::{ACCOUNT, REGION};
 /// `true` although the transport is plain HTTP: it never leaves this machine's loopback, which is
 /// what stands here for TLS, and a policy that demands TLS is right to be written.
 #[derive(Debug, Clone)]
-pub struct Context(BTreeMap<String, Vec<String>>);
+pub struct Context {
+    /// What holds for every call.
+    always: Keys,
+    /// What this call says: tags, the service a role is passed to …
+    own: Keys,
+}
+
+/// Condition keys in lower case, with their values.
+pub type Keys = BTreeMap<String, Vec<String>>;
 
 impl Default for Context {
     fn default() -> Self {
-        let mut context = Self(BTreeMap::new());
-        context.set("aws:SecureTransport", "true");
-        context.set("aws:PrincipalAccount", ACCOUNT);
-        context.set("aws:ResourceAccount", ACCOUNT);
-        context.set("aws:SourceAccount", ACCOUNT);
-        context.set("aws:RequestedRegion", REGION);
-        context.set("aws:SourceIp", "127.0.0.1");
-        context
+        let always = [
+            ("aws:SecureTransport", "true"),
+            ("aws:PrincipalAccount", ACCOUNT),
+            ("aws:ResourceAccount", ACCOUNT),
+            ("aws:SourceAccount", ACCOUNT),
+            ("aws:RequestedRegion", REGION),
+            ("aws:SourceIp", "127.0.0.1"),
+        ];
+        Self {
+            always: always
+                .into_iter()
+                .map(|(key, value)| (key.to_lowercase(), vec![value.to_owned()]))
+                .collect(),
+            own: Keys::new(),
+        }
     }
 }
 
@@ -32,22 +47,63 @@ impl Context {
     /// The keys of every call, and the time.
     pub fn at(now: Timestamp) -> Self {
         let mut context = Self::default();
-        context.set(
-            "aws:CurrentTime",
-            &now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
-        );
-        context.set("aws:EpochTime", &now.as_second().to_string());
+        for (key, value) in [
+            (
+                "aws:currenttime",
+                now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            ),
+            ("aws:epochtime", now.as_second().to_string()),
+        ] {
+            context.always.insert(key.to_owned(), vec![value]);
+        }
         context
+    }
+
+    /// The keys of every call, and these of its own, as [`Context::own`] gave them.
+    pub fn with(own: Keys) -> Self {
+        Self {
+            own,
+            ..Self::default()
+        }
     }
 
     /// Sets a key to one value, e.g. `s3:prefix`.
     pub fn set(&mut self, key: &str, value: &str) -> &mut Self {
-        self.0.insert(key.to_lowercase(), vec![value.to_owned()]);
+        self.own.insert(key.to_lowercase(), vec![value.to_owned()]);
         self
     }
 
+    /// The tags that a call sets: `aws:RequestTag/KEY` and `aws:TagKeys`.
+    pub fn request_tags(&mut self, tags: &[(String, String)]) -> &mut Self {
+        for (key, value) in tags {
+            self.set(&format!("aws:RequestTag/{key}"), value);
+        }
+        if !tags.is_empty() {
+            let keys = tags.iter().map(|(key, _)| key.clone()).collect();
+            self.own.insert("aws:tagkeys".to_owned(), keys);
+        }
+        self
+    }
+
+    /// The tags that the resource has: `aws:ResourceTag/KEY`.
+    pub fn resource_tags(&mut self, tags: &[(String, String)]) -> &mut Self {
+        for (key, value) in tags {
+            self.set(&format!("aws:ResourceTag/{key}"), value);
+        }
+        self
+    }
+
+    /// The keys that were set for this call.
+    pub fn own(&self) -> &Keys {
+        &self.own
+    }
+
     pub(super) fn get(&self, key: &str) -> &[String] {
-        self.0.get(&key.to_lowercase()).map_or(&[], Vec::as_slice)
+        let key = key.to_lowercase();
+        self.own
+            .get(&key)
+            .or_else(|| self.always.get(&key))
+            .map_or(&[], Vec::as_slice)
     }
 }
 

@@ -185,7 +185,7 @@ pub enum Decision {
     NotUnderstood(String),
 }
 
-/// An identity-based policy of a role.
+/// An identity-based policy of a role or user.
 #[derive(Debug, Clone)]
 pub struct Policy(Document);
 

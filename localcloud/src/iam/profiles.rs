@@ -50,10 +50,11 @@ impl Iam {
         let path = validation::path(params)?;
         let tags = params.tags("Tags")?;
         params.finish()?;
-        self.allow(
+        self.allow_making(
             caller,
-            "CreateInstanceProfile",
+            ["CreateInstanceProfile", "TagInstanceProfile"],
             &arn_with_path(&path, &name),
+            &tags,
         )?;
         let (profile, tags) = self.store.transaction(|db| {
             let profile = state::create_profile(db, &name, &path, self.clock.now())?;
@@ -110,7 +111,7 @@ impl Iam {
         params.finish()?;
         self.allow_on_profile(caller, "AddRoleToInstanceProfile", &profile)?;
         // Whoever puts a role into a profile passes it on, and needs that right too.
-        self.allow_on_role(caller, "PassRole", &role)?;
+        self.allow_passing(caller, &role)?;
         self.store
             .transaction(|db| state::add_role_to_profile(db, &profile, &role))?;
         Ok(XmlBody::new())

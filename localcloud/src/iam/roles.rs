@@ -33,11 +33,20 @@ fn arn_with_path(path: &str, name: &str) -> String {
 impl Iam {
     /// Checks the caller's right on a role that may not exist (then one without a path is meant).
     pub(super) fn allow_on_role(&self, caller: &Caller, action: &str, role: &str) -> ApiResult<()> {
-        let arn = self
-            .store
+        self.allow(caller, action, &self.role_arn(role))
+    }
+
+    fn role_arn(&self, role: &str) -> String {
+        self.store
             .transaction(|db| state::find_role(db, role))
-            .map_or_else(|_| arn_with_path("/", role), |role| role.arn());
-        self.allow(caller, action, &arn)
+            .map_or_else(|_| arn_with_path("/", role), |role| role.arn())
+    }
+
+    /// Checks the caller's right to hand a role to EC2.
+    pub(super) fn allow_passing(&self, caller: &Caller, role: &str) -> ApiResult<()> {
+        let mut context = self.context();
+        context.set("iam:PassedToService", "ec2.amazonaws.com");
+        self.allow_with(caller, "PassRole", &self.role_arn(role), &context)
     }
 
     pub(super) fn create_role(&self, caller: &Caller, params: &Params) -> ApiResult<XmlBody> {
@@ -55,7 +64,12 @@ impl Iam {
                 "Member must have value between 3600 and 43200",
             ));
         }
-        self.allow(caller, "CreateRole", &arn_with_path(&path, &name))?;
+        self.allow_making(
+            caller,
+            ["CreateRole", "TagRole"],
+            &arn_with_path(&path, &name),
+            &tags,
+        )?;
         let (role, tags) = self.store.transaction(|db| {
             let role = state::create_role(
                 db,

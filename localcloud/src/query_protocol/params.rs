@@ -58,6 +58,15 @@ impl Params {
         self.unread.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The same parameters for a second reader: what it reads still counts as unread here.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        Self {
+            unread: Arc::new(Mutex::new(self.unread().clone())),
+            prefix: self.prefix.clone(),
+        }
+    }
+
     /// The full name of a parameter as the caller wrote it, for error messages.
     pub fn name_of(&self, name: &str) -> String {
         format!("{}{name}", self.prefix)

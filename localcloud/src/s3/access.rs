@@ -16,7 +16,7 @@ use crate::account::{ACCOUNT, REGION};
 use crate::caller::Caller;
 use crate::clock::Clock;
 use crate::error::ApiResult;
-use crate::iam::{Context, authorize};
+use crate::iam::{Context, Demand, Demands, authorize_on};
 use crate::state::Store;
 use crate::state::iam::{AccessKey, Principal, find_key};
 
@@ -41,7 +41,10 @@ impl S3Access for Gate {
             .credentials()
             .map(|credentials| credentials.access_key.clone());
         let (headers, uri) = (cx.headers().clone(), cx.uri().clone());
-        let caller = self.admit(key.as_deref(), &headers, &uri).await?;
+        let mut caller = self.admit(key.as_deref(), &headers, &uri).await?;
+        if let Some(demands) = cx.extensions_mut().get::<Demands>() {
+            caller.demands = demands.clone();
+        }
         let versioned = has_query(&uri, "versionId");
         if let Some((action, resource)) = required(cx.s3_op().name(), cx.s3_path(), versioned) {
             let mut context = Vec::new();
@@ -95,10 +98,7 @@ impl Gate {
         }
         check_region(headers, uri)?;
         check_headers(headers)?;
-        Ok(Caller {
-            principal: key.principal,
-            access_key_id: key.access_key_id,
-        })
+        Ok(Caller::of(key.principal, &key.access_key_id))
     }
 
     /// # Errors
@@ -110,7 +110,29 @@ impl Gate {
         resource: &str,
         context: &[(&str, &str)],
     ) -> S3Result<()> {
-        self.ask(caller, action, resource, context)
+        let mut conditions = self.context();
+        for (key, value) in context {
+            conditions.set(key, value);
+        }
+        self.ask(caller, action, resource, &conditions)
+            .await?
+            .map_err(wire::error)
+    }
+
+    fn context(&self) -> Context {
+        Context::at(self.clock.now())
+    }
+
+    /// [`Gate::demand`] for tagging at creation.
+    pub(super) async fn demand_tagging(
+        &self,
+        caller: &Caller,
+        resource: &str,
+        tags: &[(String, String)],
+    ) -> S3Result<()> {
+        let mut conditions = self.context();
+        conditions.request_tags(tags);
+        self.ask(caller, "s3:TagResource", resource, &conditions)
             .await?
             .map_err(wire::error)
     }
@@ -122,7 +144,9 @@ impl Gate {
         action: &str,
         resource: &str,
     ) -> S3Result<bool> {
-        Ok(self.ask(caller, action, resource, &[]).await?.is_ok())
+        let conditions = self.context();
+        let asked = self.ask(caller, action, resource, &conditions).await?;
+        Ok(asked.is_ok())
     }
 
     async fn ask(
@@ -130,20 +154,26 @@ impl Gate {
         caller: &Caller,
         action: &str,
         resource: &str,
-        context: &[(&str, &str)],
+        context: &Context,
     ) -> S3Result<ApiResult<()>> {
         if caller.principal == Principal::Root {
+            caller.demands.note(Demand::new(action, resource, context));
             return Ok(Ok(()));
         }
-        let mut conditions = Context::at(self.clock.now());
-        for (key, value) in context {
-            conditions.set(key, value);
-        }
+        let conditions = context.clone();
         let store = self.store.clone();
         let (caller, action, resource) = (caller.clone(), action.to_owned(), resource.to_owned());
         tokio::task::spawn_blocking(move || {
-            let asked = authorize(&store, &caller, &action, &resource, &conditions)
-                .and_then(|()| policy::deny(&store, &caller, &action, &resource, &conditions));
+            let asked = policy::of_resource(&store, &resource).and_then(|policy| {
+                authorize_on(
+                    &store,
+                    &caller,
+                    &action,
+                    &resource,
+                    &conditions,
+                    policy.as_deref(),
+                )
+            });
             match asked {
                 // A fault of the local cloud is not a refusal.
                 Err(error) if error.status >= 500 => Err(wire::error(error)),

@@ -17,6 +17,7 @@ use super::tagging::check_tags;
 use super::wire::{internal, named};
 use crate::account::{ACCOUNT, REGION};
 use crate::caller::Caller;
+use crate::iam::Demands;
 use crate::state::s3::{self as state, Setting, Tags};
 
 /// More than 50 tags of the greatest length ever take.
@@ -42,14 +43,20 @@ impl S3Route for CreateBucket {
             .credentials
             .as_ref()
             .map(|credentials| credentials.access_key.clone());
-        let caller: Caller = self
+        let mut caller: Caller = self
             .gate
             .admit(key.as_deref(), &request.headers, &request.uri)
             .await?;
+        if let Some(demands) = request.extensions.get::<Demands>() {
+            caller.demands = demands.clone();
+        }
         let bucket = bucket_of(&request.uri).unwrap_or_default();
         self.gate
             .demand(&caller, "s3:CreateBucket", &bucket_arn(bucket), &[])
-            .await
+            .await?;
+        // Its tags are in the body, which is read later.
+        request.extensions.insert(caller);
+        Ok(())
     }
 
     async fn call(&self, request: S3Request<Body>) -> S3Result<S3Response<Body>> {
@@ -63,6 +70,13 @@ impl S3Route for CreateBucket {
             .to_bytes();
         let tags = parse(&body)?;
         check_tags(&tags, 50)?;
+        if let Some(caller) = request.extensions.get::<Caller>()
+            && !tags.is_empty()
+        {
+            self.gate
+                .demand_tagging(caller, &bucket_arn(&bucket), &tags)
+                .await?;
+        }
         let defaults = [
             (Setting::Ownership, settings::default_ownership(&ownership)?),
             (Setting::Encryption, settings::default_encryption()?),

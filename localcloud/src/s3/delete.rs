@@ -11,6 +11,7 @@ use super::access::object_arn;
 use super::wire;
 use crate::caller::Caller;
 use crate::error::ApiError;
+use crate::iam::{Context, Demand};
 use crate::state::iam::Principal;
 use crate::state::s3::{self as state, Deleted, Deletion};
 
@@ -78,14 +79,14 @@ pub(super) async fn delete_many(
             version_id: object.version_id,
             etag: object.e_tag.map(dto::ETag::into_value),
         };
+        let action = if deletion.version_id.is_some() {
+            "s3:DeleteObjectVersion"
+        } else {
+            "s3:DeleteObject"
+        };
+        let resource = object_arn(&input.bucket, &deletion.key);
         match caller {
             Some(caller) if caller.principal != Principal::Root => {
-                let action = if deletion.version_id.is_some() {
-                    "s3:DeleteObjectVersion"
-                } else {
-                    "s3:DeleteObject"
-                };
-                let resource = object_arn(&input.bucket, &deletion.key);
                 match s3.gate.demand(caller, action, &resource, &[]).await {
                     Ok(()) => deletions.push(deletion),
                     Err(error) => errors.push(refused(
@@ -94,6 +95,12 @@ pub(super) async fn delete_many(
                         error.message().unwrap_or_default().to_owned(),
                     )),
                 }
+            }
+            Some(root) if deletions.is_empty() => {
+                // It may delete all of them; the first stands for them in the journal.
+                let demand = Demand::new(action, &resource, &Context::default());
+                root.demands.note(demand);
+                deletions.push(deletion);
             }
             _ => deletions.push(deletion),
         }

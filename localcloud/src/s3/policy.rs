@@ -1,15 +1,10 @@
-//! Bucket policies: what S3 asks of one before it keeps it, and what one denies.
+//! Bucket policies: what S3 asks of one before it keeps it. What one means: `crate::iam`.
 
 use s3s::{S3Result, s3_error};
 use serde_json::Value;
 
-use crate::account::ACCOUNT;
-use crate::caller::Caller;
-use crate::error::{ApiError, ApiResult};
-use crate::iam::Context;
-use crate::iam::policy::{Decision, Policy, evaluate};
+use crate::error::ApiResult;
 use crate::state::Store;
-use crate::state::iam::{Principal, find_role};
 use crate::state::s3::{Setting, get_setting};
 
 /// The most that a bucket policy may hold (S3 quotas: 20 KB).
@@ -115,98 +110,17 @@ pub(super) fn check(policy: &str, bucket: &str) -> S3Result<bool> {
     Ok(public)
 }
 
-/// Whether the policy of the resource's bucket denies this to a role. Its `Allow` statements are
-/// not weighed: a role may do what its own policies allow.
-///
-/// # Errors
-/// `AccessDenied` in AWS's words.
-pub(super) fn deny(
-    store: &Store,
-    caller: &Caller,
-    action: &str,
-    resource: &str,
-    context: &Context,
-) -> ApiResult<()> {
-    let (Principal::Role { role, .. }, Some(path)) =
-        (&caller.principal, resource.strip_prefix("arn:aws:s3:::"))
-    else {
-        return Ok(());
+/// The policy of the bucket that an ARN of S3 names, if it has one.
+pub(super) fn of_resource(store: &Store, resource: &str) -> ApiResult<Option<String>> {
+    let Some(path) = resource.strip_prefix("arn:aws:s3:::") else {
+        return Ok(None);
     };
     let bucket = path.split('/').next().unwrap_or_default();
-    let found = store.transaction(|tx| {
-        let policy = match get_setting(tx, bucket, Setting::Policy) {
-            // The operation says so itself.
-            Err(error) if error.code == "NoSuchBucket" => None,
-            found => found?,
-        };
-        policy
-            .map(|policy| Ok((policy, find_role(tx, role)?.arn())))
-            .transpose()
-    })?;
-    let Some((policy, role)) = found else {
-        return Ok(());
-    };
-    let names = [
-        "*".to_owned(),
-        ACCOUNT.to_owned(),
-        format!("arn:aws:iam::{ACCOUNT}:root"),
-        role,
-        caller.arn(),
-    ];
-    let document: Value = serde_json::from_str(&policy).map_err(ApiError::internal)?;
-    let statements = match document.get("Statement") {
-        Some(Value::Array(list)) => list.clone(),
-        Some(one) => vec![one.clone()],
-        None => Vec::new(),
-    };
-    let about_caller: Vec<Value> = statements
-        .into_iter()
-        .filter_map(|statement| denied_to(statement, &names))
-        .collect();
-    if about_caller.is_empty() {
-        return Ok(());
-    }
-    // What is left has the grammar of a role's own policy.
-    let policy = Policy::parse(&serde_json::json!({ "Statement": about_caller }).to_string())?;
-    let because = match evaluate(&[policy], action, resource, context) {
-        Decision::Allow | Decision::ImplicitDeny => return Ok(()),
-        Decision::ExplicitDeny => "with an explicit deny in a resource-based policy".to_owned(),
-        Decision::NotUnderstood(what) => {
-            format!("because the local cloud does not understand {what} in the bucket's policy")
-        }
-    };
-    Err(ApiError::new(
-        "AccessDenied",
-        format!(
-            "User: {} is not authorized to perform: {action} on resource: {resource} {because}",
-            caller.arn()
-        ),
-    )
-    .with_status(403))
-}
-
-/// The statement without its principal, if it denies something to one of these names.
-fn denied_to(statement: Value, names: &[String]) -> Option<Value> {
-    let Value::Object(mut statement) = statement else {
-        return None;
-    };
-    let includes = |principal: &Value| match principal {
-        Value::String(text) => names.contains(text),
-        Value::Object(kinds) => texts(kinds.get("AWS"))
-            .into_iter()
-            .any(|name| names.iter().any(|own| own == name)),
-        _ => false,
-    };
-    let meant = match (
-        statement.remove("Principal"),
-        statement.remove("NotPrincipal"),
-    ) {
-        (Some(principal), _) => includes(&principal),
-        (None, Some(others)) => !includes(&others),
-        (None, None) => false,
-    };
-    let denies = statement.get("Effect").and_then(Value::as_str) == Some("Deny");
-    (meant && denies).then_some(Value::Object(statement))
+    store.transaction(|tx| match get_setting(tx, bucket, Setting::Policy) {
+        // The operation says so itself.
+        Err(error) if error.code == "NoSuchBucket" => Ok(None),
+        found => found,
+    })
 }
 
 /// A string or a list of strings; empty for anything else.

@@ -61,6 +61,9 @@ impl Sns {
         }
         check_tags(&tags)?;
         self.allow(caller, "CreateTopic", &arn_of(&name))?;
+        if !tags.is_empty() {
+            self.allow(caller, "TagResource", &arn_of(&name))?;
+        }
         let topic = self.store.transaction(|db| {
             state::create_topic(db, &name, &attributes, &tags, self.clock.now())
         })?;

@@ -10,6 +10,7 @@ use super::{Sqs, requests};
 use crate::account::ACCOUNT;
 use crate::caller::Caller;
 use crate::error::{ApiError, ApiResult};
+use crate::iam::Context;
 use crate::json_protocol::read;
 use crate::state::sqs::{self as state, attributes, invalid_parameter};
 
@@ -29,7 +30,13 @@ const TOLD: &[&str] = &[
 impl Sqs {
     pub(super) fn create_queue(&self, caller: &Caller, body: &[u8]) -> ApiResult<Value> {
         let request: requests::CreateQueue = read(body)?;
-        self.allow(caller, "CreateQueue", &request.queue_name)?;
+        let tags: Vec<(String, String)> = request.tags.clone().into_iter().collect();
+        let mut context = Context::at(self.clock.now());
+        context.request_tags(&tags);
+        self.allow_with(caller, "CreateQueue", &request.queue_name, &context)?;
+        if !tags.is_empty() {
+            self.allow_with(caller, "TagQueue", &request.queue_name, &context)?;
+        }
         let queue = self.store.transaction(|db| {
             state::create_queue(
                 db,

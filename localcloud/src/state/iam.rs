@@ -7,6 +7,7 @@ mod keys;
 mod profiles;
 mod roles;
 mod tags;
+mod users;
 
 use jiff::Timestamp;
 use rusqlite::Connection;
@@ -25,6 +26,7 @@ pub use roles::{
     put_role_policy, role_policies, role_policy, set_trust_policy,
 };
 pub use tags::{TagOwner, tag, tags, untag};
+pub use users::{put_user, user_id, user_policy};
 
 /// Tables of this service. Times are milliseconds since the epoch.
 pub(super) const SCHEMA: &str = "
@@ -58,6 +60,13 @@ CREATE TABLE IF NOT EXISTS iam_profiles (
     role TEXT COLLATE NOCASE REFERENCES iam_roles(name),
     created INTEGER NOT NULL
 ) STRICT;
+CREATE TABLE IF NOT EXISTS iam_users (
+    name TEXT PRIMARY KEY COLLATE NOCASE,
+    id TEXT NOT NULL,
+    access_key_id TEXT NOT NULL UNIQUE,
+    secret TEXT NOT NULL,
+    policy TEXT NOT NULL
+) STRICT;
 CREATE TABLE IF NOT EXISTS iam_tags (
     owner_kind TEXT NOT NULL,   -- 'role' or 'profile'
     owner TEXT NOT NULL COLLATE NOCASE,
@@ -75,6 +84,8 @@ pub enum Principal {
     /// Credentials of a role, delivered to an instance by its IMDS.
     /// `session` is the instance id, as on EC2.
     Role { role: String, session: String },
+    /// A user with a lasting key, made over the control endpoint to try a policy.
+    User { name: String },
 }
 
 /// An access key and what it stands for.

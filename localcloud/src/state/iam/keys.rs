@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::{OptionalExtension as _, params};
 
+use super::users::user_key;
 use super::{AccessKey, Principal, Store, find_role, random_bytes, random_id, time};
 use crate::error::{ApiError, ApiResult};
 use crate::iam::policy::TrustPolicy;
@@ -48,14 +49,18 @@ pub fn set_root_key(store: &Store) -> ApiResult<AccessKey> {
 /// The key with this id. Expired keys are found too, so that the answer can say `ExpiredToken`.
 pub fn find_key(store: &Store, access_key_id: &str) -> ApiResult<Option<AccessKey>> {
     store.transaction(|db| {
-        Ok(db
+        let found = db
             .query_row(
                 "SELECT access_key_id, secret, session_token, expires, role, session
                  FROM iam_keys WHERE access_key_id = ?1",
                 [access_key_id],
                 read_key,
             )
-            .optional()?)
+            .optional()?;
+        match found {
+            Some(key) => Ok(Some(key)),
+            None => user_key(db, access_key_id),
+        }
     })
 }
 
@@ -137,7 +142,7 @@ fn read_key(row: &rusqlite::Row<'_>) -> rusqlite::Result<AccessKey> {
 }
 
 /// 40 characters, as AWS's secrets have.
-fn new_secret() -> String {
+pub(super) fn new_secret() -> String {
     BASE64.encode(random_bytes(30))
 }
 
