@@ -1,5 +1,5 @@
 # One profile (dev, with overrides in Cargo.toml) serves everything, so each crate is compiled once.
-.PHONY: build demo test check format
+.PHONY: build demo test crash-sweep check format
 
 build:
 	sh scripts/prerequisites.sh build
@@ -16,6 +16,13 @@ test:
 	sh scripts/prerequisites.sh test
 	cargo build --workspace --all-targets
 	cargo test --workspace
+
+# Kills muck at every call of every command; docs/sweeps.md tells what POINT, SEED, DOUBLE and LANES do.
+crash-sweep:
+	sh scripts/prerequisites.sh test
+	cargo build --workspace --all-targets
+	POINT="$(POINT)" SEED="$(SEED)" DOUBLE="$(DOUBLE)" LANES="$(LANES)" \
+		cargo test --workspace --test stories -- --ignored crash_sweep::the_whole_crash_sweep
 
 # What every commit must pass: format, lints, and the tests that need no boot.
 check:

@@ -20,6 +20,9 @@ use crate::error::{Error, Result};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest silence on a connection. SQS's longest poll is 20 s, so this must be well over that.
 const READ_TIMEOUT: Duration = Duration::from_mins(1);
+/// Seconds in place of [`READ_TIMEOUT`]: more for a line so slow that a part of an upload takes longer, less
+/// for tests of time-outs.
+const READ_TIMEOUT_VARIABLE: &str = "MUCK_READ_TIMEOUT";
 /// Attempts of one call in all. The SDK's standard backoff makes this about 10 s of trying.
 const ATTEMPTS: u32 = 5;
 
@@ -65,7 +68,7 @@ impl Aws {
     /// # Errors
     /// One sentence that says what to do: no region, no credentials, an expired token, no answer.
     pub async fn connect(target: &Target) -> Result<Self> {
-        let config = load(target).await;
+        let config = load(target).await?;
         let region = config
             .region()
             .map(ToString::to_string)
@@ -98,7 +101,24 @@ impl Aws {
     }
 }
 
-async fn load(target: &Target) -> SdkConfig {
+fn read_timeout() -> Result<Duration> {
+    let Some(text) = std::env::var_os(READ_TIMEOUT_VARIABLE) else {
+        return Ok(READ_TIMEOUT);
+    };
+    text.to_str()
+        .and_then(|text| text.parse().ok())
+        .filter(|seconds| *seconds > 0)
+        .map(Duration::from_secs)
+        .ok_or_else(|| {
+            Error::usage(format!(
+                "{READ_TIMEOUT_VARIABLE} is not a number of seconds: {}",
+                text.display()
+            ))
+            .hint("give whole seconds, 1 or more, or unset it")
+        })
+}
+
+async fn load(target: &Target) -> Result<SdkConfig> {
     let http = aws_smithy_http_client::Builder::new()
         .tls_provider(tls::Provider::Rustls(
             tls::rustls_provider::CryptoMode::Ring,
@@ -110,7 +130,7 @@ async fn load(target: &Target) -> SdkConfig {
         .timeout_config(
             TimeoutConfig::builder()
                 .connect_timeout(CONNECT_TIMEOUT)
-                .read_timeout(READ_TIMEOUT)
+                .read_timeout(read_timeout()?)
                 .build(),
         );
     if let Some(region) = &target.region {
@@ -122,7 +142,7 @@ async fn load(target: &Target) -> SdkConfig {
     if let Some((id, secret)) = &target.keys {
         loader = loader.credentials_provider(Credentials::from_keys(id, secret, None));
     }
-    loader.load().await
+    Ok(loader.load().await)
 }
 
 const LOGIN_HINT: &str = "run `aws configure` or `aws sso login`, or set AWS_PROFILE; or add --local to try it without an account";

@@ -3,6 +3,8 @@
 mod bad_files;
 mod bad_input;
 mod bakes;
+mod crash_point;
+mod crash_sweep;
 mod harness;
 mod interrupted;
 mod launches;

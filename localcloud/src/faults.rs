@@ -3,6 +3,7 @@
 //! A rule names the calls that it counts and, of those, which it touches. The gateway asks once per call,
 //! after the caller is known and before anything happens.
 
+use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -25,6 +26,10 @@ pub struct Rule {
     /// `root`, or `role` for the calls of instances.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub principal: Option<String>,
+    /// The application id that the caller's SDK sends (`AWS_SDK_UA_APP_ID`): tells one process from another
+    /// where both are the same principal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<String>,
     /// The first call touched, counting from 1 among those that match. With `times` left out,
     /// only this one is touched; with both left out, all are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -61,6 +66,9 @@ pub enum Fault {
     ResetBefore,
     /// It takes effect and the connection is closed in the middle of the answer.
     ResetMidBody,
+    /// The caller's last call: every later one of the same principal and client is held before it takes
+    /// effect, until the rules are set anew. So whoever kills the caller then knows where it was.
+    Freeze { phase: Phase },
     /// Any error, e.g. `InvalidInstanceID.NotFound`.
     Error {
         code: String,
@@ -70,6 +78,29 @@ pub enum Fault {
         #[serde(default)]
         status: Option<u16>,
     },
+}
+
+/// How far a frozen caller's last call comes.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// It has no effect.
+    Before,
+    /// It takes effect, but no answer comes.
+    After,
+    /// It is answered.
+    Answered,
+}
+
+/// One call, as rules see it.
+#[derive(Debug, Clone, Copy)]
+pub struct Meant<'a> {
+    pub service: &'a str,
+    pub action: &'a str,
+    /// `root`, `role/<role>/<instance>`.
+    pub principal: &'a str,
+    /// The application id that the caller's SDK sends; empty if it sends none.
+    pub client: &'a str,
 }
 
 /// What the gateway is to do with one call.
@@ -91,7 +122,14 @@ struct Armed {
 
 /// The rules in force.
 #[derive(Default)]
-pub struct Faults(Mutex<Vec<Armed>>);
+pub struct Faults(Mutex<InForce>);
+
+#[derive(Default)]
+struct InForce {
+    rules: Vec<Armed>,
+    /// Principal and client of those whose calls are all held.
+    frozen: HashSet<(String, String)>,
+}
 
 /// A rule and what it did, as the control endpoint tells it.
 #[derive(Debug, Serialize)]
@@ -103,9 +141,9 @@ pub struct RuleState {
 }
 
 impl Faults {
-    /// Puts these rules in the place of all before, with fresh counts.
+    /// Puts these rules in the place of all before, with fresh counts and nobody frozen.
     pub fn set(&self, rules: Vec<Rule>) {
-        *self.armed() = rules
+        let rules = rules
             .into_iter()
             .map(|rule| Armed {
                 random: StdRng::seed_from_u64(rule.seed.unwrap_or(0)),
@@ -114,11 +152,16 @@ impl Faults {
                 hits: 0,
             })
             .collect();
+        *self.in_force() = InForce {
+            rules,
+            frozen: HashSet::new(),
+        };
     }
 
     /// The rules and their counts.
     pub fn states(&self) -> Vec<RuleState> {
-        self.armed()
+        self.in_force()
+            .rules
             .iter()
             .map(|armed| RuleState {
                 rule: armed.rule.clone(),
@@ -129,10 +172,16 @@ impl Faults {
     }
 
     /// Counts a call and says what is to happen to it: all delays, and the first other fault.
-    pub fn judge(&self, service: &str, action: &str, principal: &str) -> Verdict {
+    pub fn judge(&self, call: &Meant<'_>) -> Verdict {
         let mut verdict = Verdict::default();
-        for armed in self.armed().iter_mut() {
-            if !armed.rule.matches(service, action, principal) || !armed.draws() {
+        let mut in_force = self.in_force();
+        let caller = (call.principal.to_owned(), call.client.to_owned());
+        if in_force.frozen.contains(&caller) {
+            verdict.fault = Some(Fault::TimeoutBefore);
+            return verdict;
+        }
+        for armed in &mut in_force.rules {
+            if !armed.rule.matches(call) || !armed.draws() {
                 continue;
             }
             match &armed.rule.fault {
@@ -147,26 +196,30 @@ impl Faults {
                 _ => {}
             }
         }
+        if matches!(verdict.fault, Some(Fault::Freeze { .. })) {
+            in_force.frozen.insert(caller);
+        }
         verdict
     }
 
-    fn armed(&self) -> std::sync::MutexGuard<'_, Vec<Armed>> {
+    fn in_force(&self) -> std::sync::MutexGuard<'_, InForce> {
         // Counts are whole after any panic.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Rule {
-    fn matches(&self, service: &str, action: &str, principal: &str) -> bool {
+    fn matches(&self, call: &Meant<'_>) -> bool {
         let fits = |wanted: &Option<String>, actual: &str| {
             wanted.as_deref().is_none_or(|wanted| wanted == actual)
         };
-        fits(&self.service, service)
-            && fits(&self.action, action)
+        fits(&self.service, call.service)
+            && fits(&self.action, call.action)
             && fits(
                 &self.principal,
-                principal.split('/').next().unwrap_or_default(),
+                call.principal.split('/').next().unwrap_or_default(),
             )
+            && fits(&self.client, call.client)
     }
 }
 
@@ -237,83 +290,4 @@ impl Fault {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn rule(json: &str) -> Rule {
-        serde_json::from_str(json).unwrap()
-    }
-
-    fn touched(rule: Rule, calls: usize) -> Vec<bool> {
-        let faults = Faults::default();
-        faults.set(vec![rule]);
-        (0..calls)
-            .map(|_| faults.judge("ec2", "RunInstances", "root").fault.is_some())
-            .collect()
-    }
-
-    #[test]
-    fn counts_only_what_matches() {
-        let faults = Faults::default();
-        faults.set(vec![rule(
-            r#"{"service":"ec2","action":"RunInstances","principal":"root","nth":2,"fault":{"kind":"throttle"}}"#,
-        )]);
-        let throttled = |service, action, principal| {
-            faults.judge(service, action, principal).fault == Some(Fault::Throttle)
-        };
-        assert!(!throttled("ec2", "RunInstances", "root"));
-        assert!(!throttled("ec2", "DescribeImages", "root"));
-        assert!(!throttled("ec2", "RunInstances", "role/w/i-1"));
-        assert!(throttled("ec2", "RunInstances", "root"));
-        assert!(!throttled("ec2", "RunInstances", "root"));
-    }
-
-    #[test]
-    fn nth_and_times_give_a_range() {
-        let kind = r#""fault":{"kind":"unavailable"}"#;
-        assert_eq!(
-            touched(rule(&format!(r#"{{"nth":2,"times":2,{kind}}}"#)), 5),
-            [false, true, true, false, false]
-        );
-        assert_eq!(
-            touched(rule(&format!(r#"{{"times":1,{kind}}}"#)), 3),
-            [true, false, false]
-        );
-        assert_eq!(touched(rule(&format!("{{{kind}}}")), 3), [true; 3]);
-    }
-
-    #[test]
-    fn a_seed_gives_the_same_draws() {
-        let text = r#"{"probability":0.5,"seed":7,"fault":{"kind":"internal_error"}}"#;
-        let first = touched(rule(text), 64);
-        assert_eq!(first, touched(rule(text), 64));
-        let hits = first.iter().filter(|hit| **hit).count();
-        assert!((10..55).contains(&hits), "{hits} of 64");
-        assert_ne!(first, touched(rule(&text.replace('7', "8")), 64));
-    }
-
-    #[test]
-    fn delays_add_up_beside_another_fault() {
-        let faults = Faults::default();
-        faults.set(vec![
-            rule(r#"{"fault":{"kind":"delay","ms":100}}"#),
-            rule(r#"{"fault":{"kind":"error","code":"Odd"}}"#),
-            rule(r#"{"fault":{"kind":"delay","ms":20}}"#),
-        ]);
-        let verdict = faults.judge("s3", "GetObject", "root");
-        assert_eq!(verdict.delay, Duration::from_millis(120));
-        let error = verdict.fault.unwrap().error("s3").unwrap();
-        assert_eq!((error.code.as_str(), error.status), ("Odd", 400));
-    }
-
-    #[test]
-    fn unknown_fields_and_kinds_are_refused() {
-        for bad in [
-            r#"{"fault":{"kind":"explode"}}"#,
-            r#"{"fault":{"kind":"delay","ms":1,"s":2}}"#,
-            r#"{"servce":"ec2","fault":{"kind":"throttle"}}"#,
-        ] {
-            assert!(serde_json::from_str::<Rule>(bad).is_err(), "{bad}");
-        }
-    }
-}
+mod tests;

@@ -26,7 +26,7 @@ use crate::caller::Caller;
 use crate::clock::Clock;
 use crate::ec2::Ec2;
 use crate::error::{ApiError, ApiResult};
-use crate::faults::{Fault, Faults};
+use crate::faults::{Fault, Faults, Meant, Phase};
 use crate::iam::Iam;
 use crate::journal::{Entry, Journal, Progress};
 use crate::query_protocol::Envelope;
@@ -163,14 +163,16 @@ impl Gateway {
     /// and says the error's code.
     async fn run<T>(
         &self,
-        service: &str,
-        action: &str,
-        principal: &str,
+        call: Meant<'_>,
         entry: Entry,
         work: impl Future<Output = ApiResult<T>>,
         respond: impl FnOnce(ApiResult<T>) -> (Option<String>, Response<Body>),
     ) -> Result<Response<Body>, Dropped> {
-        let verdict = self.faults.judge(service, action, principal);
+        let Meant {
+            service, client, ..
+        } = call;
+        entry.client(client);
+        let verdict = self.faults.judge(&call);
         if !verdict.delay.is_zero() {
             tokio::time::sleep(verdict.delay).await;
         }
@@ -183,7 +185,12 @@ impl Gateway {
             );
         }
         match &verdict.fault {
-            Some(Fault::TimeoutBefore) => {
+            Some(
+                Fault::TimeoutBefore
+                | Fault::Freeze {
+                    phase: Phase::Before,
+                },
+            ) => {
                 entry.held(Progress::HeldBefore);
                 tokio::time::sleep(HOLD).await;
                 return Err(Dropped);
@@ -203,7 +210,12 @@ impl Gateway {
         }
         let (code, response) = respond(work.await);
         match verdict.fault {
-            Some(Fault::TimeoutAfter) => {
+            Some(
+                Fault::TimeoutAfter
+                | Fault::Freeze {
+                    phase: Phase::After,
+                },
+            ) => {
                 entry.held(Progress::HeldAfter);
                 tokio::time::sleep(HOLD).await;
                 Err(Dropped)
@@ -218,6 +230,17 @@ impl Gateway {
             }
         }
     }
+}
+
+/// The application id in the head of a request (`AWS_SDK_UA_APP_ID` of the SDKs); empty if there is none.
+fn client_of(parts: &Parts) -> String {
+    ["x-amz-user-agent", "user-agent"]
+        .iter()
+        .filter_map(|header| parts.headers.get(*header)?.to_str().ok())
+        .flat_map(|agent| agent.split(' '))
+        .find_map(|word| word.strip_prefix("app/"))
+        .unwrap_or_default()
+        .to_owned()
 }
 
 /// The whole body.

@@ -38,6 +38,8 @@ pub struct Call {
     pub action: String,
     /// `root`, `role/<role>/<instance>`, `user/<name>`, or `unknown`.
     pub principal: String,
+    /// The application id that the caller's SDK sends; empty if it sends none.
+    pub client: String,
     pub progress: Progress,
     /// HTTP status of the answer, once there is one.
     pub status: Option<u16>,
@@ -83,6 +85,7 @@ impl Journal {
             service: service.to_owned(),
             action: action.to_owned(),
             principal: "unknown".to_owned(),
+            client: String::new(),
             progress: Progress::Running,
             status: None,
             code: None,
@@ -134,6 +137,11 @@ impl Entry {
     /// Who makes the call.
     pub fn principal(&self, principal: &str) {
         self.change(|call| principal.clone_into(&mut call.principal));
+    }
+
+    /// Which program makes it.
+    pub fn client(&self, client: &str) {
+        self.change(|call| client.clone_into(&mut call.client));
     }
 
     /// Which fault it meets.

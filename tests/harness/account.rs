@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use aws_config::{BehaviorVersion, Region};
 use aws_credential_types::Credentials;
-use aws_sdk_ec2::types::Filter;
 
 use super::World;
 
@@ -34,99 +33,81 @@ impl Account {
         Self { runtime, config }
     }
 
-    /// Everything in the account that anybody made and that may cost money, one line each.
+    /// Everything in the account that anybody made and that may cost money or be in the way, one line each:
+    /// instances in every state but terminated (EC2 shows those for an hour), volumes, images, snapshots,
+    /// buckets with objects, versions, markers and unfinished uploads, queues, topics, roles with policies,
+    /// and instance profiles. Managed policies there are none: the local cloud's IAM has no action that
+    /// makes one.
     pub fn left_overs(&self) -> Vec<String> {
         self.runtime.block_on(async {
-            let mut left = self.stores().await;
-            left.extend(self.compute().await);
-            left.extend(self.identities().await);
-            left
+            let (stores, compute, identities) =
+                tokio::join!(self.stores(), self.compute(), self.identities());
+            [stores, compute, identities].concat()
         })
     }
 
     async fn stores(&self) -> Vec<String> {
         let mut left = Vec::new();
-        let s3 = aws_sdk_s3::Client::new(&self.config);
-        let buckets = s3.list_buckets().send().await.expect("list buckets");
-        left.extend(
-            buckets
-                .buckets()
-                .iter()
-                .filter_map(|b| b.name())
-                .map(|b| format!("bucket {b}")),
+        let s3 = aws_sdk_s3::Client::from_conf(
+            aws_sdk_s3::config::Builder::from(&self.config)
+                .force_path_style(true)
+                .build(),
         );
+        let buckets = s3.list_buckets().send().await.expect("list buckets");
+        for bucket in buckets.buckets().iter().filter_map(|bucket| bucket.name()) {
+            left.push(format!("bucket {bucket}"));
+            left.extend(contents(&s3, bucket).await);
+        }
         let sqs = aws_sdk_sqs::Client::new(&self.config);
         let queues = sqs.list_queues().send().await.expect("list queues");
         left.extend(queues.queue_urls().iter().map(|url| format!("queue {url}")));
         let sns = aws_sdk_sns::Client::new(&self.config);
         let topics = sns.list_topics().send().await.expect("list topics");
-        left.extend(
-            topics
-                .topics()
-                .iter()
-                .map(|topic| format!("topic {topic:?}")),
-        );
+        let arns = topics.topics().iter().filter_map(|topic| topic.topic_arn());
+        left.extend(arns.map(|arn| format!("topic {arn}")));
         left
     }
 
     async fn compute(&self) -> Vec<String> {
         let mut left = Vec::new();
         let ec2 = aws_sdk_ec2::Client::new(&self.config);
-        let alive = Filter::builder()
-            .name("instance-state-name")
-            .values("pending")
-            .values("running")
-            .values("stopping")
-            .values("stopped")
-            .values("shutting-down")
-            .build();
-        let instances = ec2
-            .describe_instances()
-            .filters(alive)
-            .send()
-            .await
-            .expect("instances");
-        for instance in instances
+        let instances = ec2.describe_instances().send().await.expect("instances");
+        let instances = instances
             .reservations()
             .iter()
-            .flat_map(aws_sdk_ec2::types::Reservation::instances)
-        {
-            left.push(format!(
-                "instance {}",
-                instance.instance_id().unwrap_or("?")
-            ));
+            .flat_map(aws_sdk_ec2::types::Reservation::instances);
+        for instance in instances {
+            let state = instance
+                .state()
+                .and_then(|state| state.name())
+                .map_or("of unknown state", |name| name.as_str());
+            if state != "terminated" {
+                let id = instance.instance_id().unwrap_or("?");
+                left.push(format!("instance {id} {state}"));
+            }
         }
         let volumes = ec2.describe_volumes().send().await.expect("volumes");
-        left.extend(
-            volumes
-                .volumes()
-                .iter()
-                .map(|v| format!("volume {:?}", v.volume_id())),
-        );
+        let ids = volumes.volumes().iter().filter_map(|one| one.volume_id());
+        left.extend(ids.map(|id| format!("volume {id}")));
         let images = ec2
             .describe_images()
             .owners("self")
             .send()
             .await
             .expect("images");
-        left.extend(
-            images
-                .images()
-                .iter()
-                .map(|i| format!("image {:?}", i.image_id())),
-        );
+        let ids = images.images().iter().filter_map(|one| one.image_id());
+        left.extend(ids.map(|id| format!("image {id}")));
         let snapshots = ec2
             .describe_snapshots()
             .owner_ids("self")
             .send()
             .await
             .expect("snapshots");
-        left.extend(
-            snapshots
-                .snapshots()
-                .iter()
-                .map(|s| format!("snapshot {:?}", s.snapshot_id())),
-        );
+        let ids = snapshots
+            .snapshots()
+            .iter()
+            .filter_map(|one| one.snapshot_id());
+        left.extend(ids.map(|id| format!("snapshot {id}")));
         left
     }
 
@@ -134,12 +115,22 @@ impl Account {
         let mut left = Vec::new();
         let iam = aws_sdk_iam::Client::new(&self.config);
         let roles = iam.list_roles().send().await.expect("roles");
-        left.extend(
-            roles
-                .roles()
-                .iter()
-                .map(|role| format!("role {}", role.role_name())),
-        );
+        for role in roles.roles() {
+            let name = role.role_name();
+            left.push(format!("role {name}"));
+            let policies = iam
+                .list_role_policies()
+                .role_name(name)
+                .send()
+                .await
+                .expect("policies");
+            left.extend(
+                policies
+                    .policy_names()
+                    .iter()
+                    .map(|policy| format!("policy {policy} of role {name}")),
+            );
+        }
         let profiles = iam.list_instance_profiles().send().await.expect("profiles");
         left.extend(
             profiles
@@ -200,4 +191,28 @@ impl Account {
                 .collect()
         })
     }
+}
+
+/// What is in a bucket, one line each.
+async fn contents(s3: &aws_sdk_s3::Client, bucket: &str) -> Vec<String> {
+    let mut left = Vec::new();
+    let versions = s3
+        .list_object_versions()
+        .bucket(bucket)
+        .send()
+        .await
+        .expect("versions");
+    let keys = versions.versions().iter().filter_map(|one| one.key());
+    left.extend(keys.map(|key| format!("object {bucket}/{key}")));
+    let keys = versions.delete_markers().iter().filter_map(|one| one.key());
+    left.extend(keys.map(|key| format!("delete marker {bucket}/{key}")));
+    let uploads = s3
+        .list_multipart_uploads()
+        .bucket(bucket)
+        .send()
+        .await
+        .expect("uploads");
+    let keys = uploads.uploads().iter().filter_map(|one| one.key());
+    left.extend(keys.map(|key| format!("upload {bucket}/{key}")));
+    left
 }

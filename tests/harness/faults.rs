@@ -1,7 +1,11 @@
-//! The fault switches of a story's local cloud.
+//! The fault switches and the journal of a story's local cloud.
 
+use std::cell::Cell;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+
+use serde::Deserialize;
+use serde_json::Value;
 
 use super::World;
 
@@ -9,6 +13,21 @@ use super::World;
 pub struct Faults {
     authority: String,
     secret: String,
+    /// Number of the last call that was seen.
+    seen: Cell<u64>,
+}
+
+/// A call as the local cloud's journal tells it.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Call {
+    pub seq: u64,
+    pub service: String,
+    pub action: String,
+    /// The application id of the caller.
+    pub client: String,
+    /// `running`, `held-before`, `held-after`, `done` or `abandoned`.
+    pub progress: String,
+    pub fault: Option<String>,
 }
 
 impl Faults {
@@ -19,14 +38,42 @@ impl Faults {
         Self {
             authority: text("endpoint").trim_start_matches("http://").to_owned(),
             secret: text("secret_access_key"),
+            seen: Cell::new(0),
         }
     }
 
     /// Replaces all rules. Each is an object as `localcloud::faults::Rule` reads it.
-    pub fn set(&self, rules: &serde_json::Value) {
-        let body = rules.to_string();
+    pub fn set(&self, rules: &Value) {
+        self.ask("POST", "/_muck/faults", &rules.to_string());
+    }
+
+    /// The calls of `client` after number `seq`.
+    pub fn calls(&self, client: &str, seq: u64) -> Vec<Call> {
+        let all: Vec<Call> =
+            serde_json::from_value(self.ask("GET", &format!("/_muck/calls?after={seq}"), ""))
+                .expect("calls");
+        all.into_iter()
+            .filter(|call| call.client == client)
+            .collect()
+    }
+
+    /// Number of the last call of anyone.
+    pub fn last_call(&self) -> u64 {
+        let calls = self.ask(
+            "GET",
+            &format!("/_muck/calls?after={}", self.seen.get()),
+            "",
+        );
+        let last = calls
+            .as_array()
+            .and_then(|calls| calls.last()?["seq"].as_u64());
+        self.seen.set(last.unwrap_or(self.seen.get()));
+        self.seen.get()
+    }
+
+    fn ask(&self, method: &str, path: &str, body: &str) -> Value {
         let request = format!(
-            "POST /_muck/faults HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            "{method} {path} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
             self.authority,
             self.secret,
             body.len()
@@ -35,7 +82,12 @@ impl Faults {
         stream.write_all(request.as_bytes()).expect("sent");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("answered");
-        assert!(answer.starts_with("HTTP/1.1 200"), "{rules}: {answer}");
+        assert!(
+            answer.starts_with("HTTP/1.1 200"),
+            "{path} {body}: {answer}"
+        );
+        let (_, content) = answer.split_once("\r\n\r\n").expect("a body");
+        serde_json::from_str(content).expect("JSON")
     }
 }
 

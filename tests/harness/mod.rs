@@ -6,7 +6,10 @@ use std::time::Duration;
 
 pub mod account;
 pub mod faults;
+pub mod lane;
+pub mod machine;
 pub mod media;
+pub mod sweep;
 
 /// Longest that one command of a story may take; a bake with a cold cache is the longest.
 const COMMAND_LIMIT: Duration = Duration::from_mins(15);

@@ -6,9 +6,10 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 
 use super::answer::xml;
-use super::{Body, Dropped, Gateway, principal_name, read_body};
+use super::{Body, Dropped, Gateway, client_of, principal_name, read_body};
 use crate::caller::Caller;
 use crate::error::{ApiError, ApiResult};
+use crate::faults::Meant;
 use crate::query_protocol::{Envelope, Params, XmlBody};
 use crate::signature::Dialect;
 
@@ -62,6 +63,7 @@ impl Gateway {
     ) -> Result<Response<Body>, Dropped> {
         let request_id = uuid::Uuid::new_v4().to_string();
         let (parts, body) = request.into_parts();
+        let client = client_of(&parts);
         let read = read_body(body).await.and_then(|body| {
             let params = Params::parse(&body)?;
             let action = params.required("Action")?;
@@ -94,9 +96,12 @@ impl Gateway {
         let gateway = Arc::clone(&self);
         let name = action.clone();
         self.run(
-            service.name,
-            &action,
-            &principal_name(&caller.principal),
+            Meant {
+                service: service.name,
+                action: &action,
+                principal: &principal_name(&caller.principal),
+                client: &client,
+            },
             entry,
             async move {
                 // A task of its own: a call that began takes its effect even if the caller goes away.

@@ -8,8 +8,9 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 
 use super::answer::s3_error;
-use super::{Body, Dropped, Gateway, principal_name};
+use super::{Body, Dropped, Gateway, client_of, principal_name};
 use crate::error::ApiError;
+use crate::faults::Meant;
 use crate::signature::Authorization;
 use crate::state::iam::find_key;
 
@@ -30,13 +31,17 @@ impl Gateway {
                 |key| principal_name(&key.principal),
             );
         entry.principal(&principal);
+        let client = client_of(&parts);
         let s3 = self.s3.clone();
         let mut request = Request::from_parts(parts, s3s::Body::from(body));
         request.extensions_mut().insert(entry.demands());
         self.run(
-            "s3",
-            &action,
-            &principal,
+            Meant {
+                service: "s3",
+                action: &action,
+                principal: &principal,
+                client: &client,
+            },
             entry,
             async move { Ok(s3.call(request).await) },
             |result| match result {

@@ -6,8 +6,9 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 
 use super::answer::{json_error, plain};
-use super::{Body, Dropped, Gateway, principal_name, read_body};
+use super::{Body, Dropped, Gateway, client_of, principal_name, read_body};
 use crate::error::ApiError;
+use crate::faults::Meant;
 use crate::json_protocol;
 use crate::signature::Dialect;
 
@@ -18,6 +19,7 @@ impl Gateway {
     ) -> Result<Response<Body>, Dropped> {
         let request_id = uuid::Uuid::new_v4().to_string();
         let (parts, body) = request.into_parts();
+        let client = client_of(&parts);
         let target = parts
             .headers
             .get("x-amz-target")
@@ -50,9 +52,12 @@ impl Gateway {
             }
         };
         self.run(
-            "sqs",
-            &action,
-            &principal_name(&caller.principal),
+            Meant {
+                service: "sqs",
+                action: &action,
+                principal: &principal_name(&caller.principal),
+                client: &client,
+            },
             entry,
             // Not a task of its own: a receive whose caller is gone must not take messages.
             self.sqs.handle(&caller, &action, &body),
