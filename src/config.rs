@@ -33,6 +33,7 @@ struct File {
     security_groups: Option<Vec<String>>,
     worker: Option<PathBuf>,
     image: Option<PathBuf>,
+    architecture: Option<String>,
 }
 
 /// Settings in force, defaults filled in.
@@ -45,7 +46,8 @@ pub struct Config {
     pub preset: String,
     /// Instances that `launch` and `run` start.
     pub instances: u32,
-    pub instance_type: String,
+    /// `None`: the usual one for the image's architecture.
+    pub instance_type: Option<String>,
     /// After this long an instance ends itself, whatever it is doing, and the stack expires.
     pub ttl: SignedDuration,
     /// What may happen to the stack when it has expired; decided by the command.
@@ -62,10 +64,15 @@ pub struct Config {
     pub worker: Option<PathBuf>,
     /// Folder of the image recipe; `None`: the one built in.
     pub image: Option<PathBuf>,
+    /// `x86_64` or `arm64`; `None`: as the image recipe says.
+    pub architecture: Option<String>,
+    /// Folder of the settings file; where there is none, the working folder.
+    pub folder: PathBuf,
 }
 
-/// Two cores and 4 GiB: the smallest current compute-optimised type.
+/// Two cores and 4 GiB: the smallest current compute-optimised types.
 const DEFAULT_INSTANCE_TYPE: &str = "c7i.large";
+const DEFAULT_INSTANCE_TYPE_ARM64: &str = "c7g.large";
 /// Long enough for a night's batch, short enough that a forgotten one costs cents.
 const DEFAULT_TTL: SignedDuration = SignedDuration::from_hours(12);
 /// A second is billed as a second, so waiting longer than queue counts need to settle is waste;
@@ -93,6 +100,24 @@ impl Config {
         }
     }
 
+    /// The same for the processor architecture.
+    pub fn override_architecture(&mut self, architecture: Option<&str>) {
+        if let Some(architecture) = architecture {
+            self.architecture = Some(architecture.to_owned());
+        }
+    }
+
+    /// The type that workers have unless another is named.
+    pub fn instance_type_for(&self, architecture: &str) -> String {
+        self.instance_type.clone().unwrap_or_else(|| {
+            match architecture {
+                "arm64" => DEFAULT_INSTANCE_TYPE_ARM64,
+                _ => DEFAULT_INSTANCE_TYPE,
+            }
+            .to_owned()
+        })
+    }
+
     /// Reads the file (if there is one) and applies `overrides`.
     ///
     /// # Errors
@@ -104,6 +129,9 @@ impl Config {
             None => File::default(),
         };
         let mut config = resolve(file)?;
+        if let Some(folder) = overrides.file.as_deref().and_then(Path::parent) {
+            folder.clone_into(&mut config.folder);
+        }
         if let Some(stack) = &overrides.stack {
             config.stack = stack.clone();
         }
@@ -150,9 +178,7 @@ fn resolve(file: File) -> Result<Config> {
         region: file.region,
         preset: file.preset.unwrap_or_else(|| "ipod".to_owned()),
         instances,
-        instance_type: file
-            .instance_type
-            .unwrap_or_else(|| DEFAULT_INSTANCE_TYPE.to_owned()),
+        instance_type: file.instance_type,
         ttl,
         on_expiry: OnExpiry::default(),
         idle: duration("idle", file.idle.as_deref(), DEFAULT_IDLE)?,
@@ -161,6 +187,11 @@ fn resolve(file: File) -> Result<Config> {
         security_groups: file.security_groups.unwrap_or_default(),
         worker: file.worker,
         image: file.image,
+        architecture: file
+            .architecture
+            .map(|name| architecture(&name).map_err(Error::usage))
+            .transpose()?,
+        folder: PathBuf::new(),
     })
 }
 
@@ -181,6 +212,20 @@ pub fn parse_ttl(text: &str) -> Result<SignedDuration, String> {
         return Err(format!("{text:?} is over a year"));
     }
     Ok(ttl)
+}
+
+/// EC2's name of a processor architecture.
+///
+/// # Errors
+/// A sentence, if it is none that images are made for.
+pub fn architecture(name: &str) -> std::result::Result<String, String> {
+    if matches!(name, "x86_64" | "arm64") {
+        Ok(name.to_owned())
+    } else {
+        Err(format!(
+            "architecture {name:?}: use \"x86_64\" or \"arm64\""
+        ))
+    }
 }
 
 /// Parses `90m`, `12h`, `1h30m` or ISO 8601; `key` names the culprit.

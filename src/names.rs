@@ -11,6 +11,10 @@ pub const TAG_STACK: &str = "muck:stack";
 pub const TAG_KIND: &str = "muck:kind";
 pub const TAG_RECIPE: &str = "muck:recipe";
 pub const TAG_BATCH: &str = "muck:batch";
+/// Hex SHA-256 of an image's manifest.
+pub const TAG_MANIFEST: &str = "muck:manifest";
+/// Program and version that baked, e.g. `muck 0.1.0`.
+pub const TAG_TOOL: &str = "muck:tool";
 /// RFC 3339 time in UTC after which any `muck` may remove the thing.
 pub const TAG_EXPIRES: &str = "muck:expires";
 /// Of a stack's own things: whether `muck` may remove them unasked once they have expired.

@@ -16,6 +16,7 @@ use crate::lifetime::expiry_tag;
 use crate::names::{ResourceKind, TAG_BATCH};
 use crate::resources::image::Image;
 use crate::resources::instance::{self, Instance, InstanceState};
+use crate::resources::instance_type;
 use crate::resources::placement::{self, Place};
 use crate::resources::run_instances::{self, LaunchSpec, OnPowerOff, Reservation, client_token};
 use crate::stack::{self, Stack};
@@ -61,6 +62,11 @@ pub async fn launch(cloud: &Cloud, options: &LaunchOptions) -> Result<Launch> {
         find_stack(cloud, options, expires),
         find_image(cloud, options)
     )?;
+    let instance_type = options
+        .instance_type
+        .clone()
+        .unwrap_or_else(|| cloud.config.instance_type_for(&image.architecture));
+    instance_type::check(&cloud.aws, &instance_type, &image.architecture).await?;
     let began = Timestamp::now();
     let launcher = Launcher {
         cloud,
@@ -68,6 +74,7 @@ pub async fn launch(cloud: &Cloud, options: &LaunchOptions) -> Result<Launch> {
         user_data: user_data::render(cloud, &stack, options.batch.as_deref(), expires)?,
         stack,
         image,
+        instance_type,
         began,
         expires,
     };
@@ -119,6 +126,7 @@ struct Launcher<'a> {
     options: &'a LaunchOptions,
     stack: Stack,
     image: Image,
+    instance_type: String,
     user_data: String,
     began: Timestamp,
     expires: Timestamp,
@@ -141,11 +149,7 @@ impl Launcher<'_> {
         let generation = self.began.as_nanosecond().to_string();
         LaunchSpec {
             image_id: self.image.id.clone(),
-            instance_type: self
-                .options
-                .instance_type
-                .clone()
-                .unwrap_or_else(|| self.cloud.config.instance_type.clone()),
+            instance_type: self.instance_type.clone(),
             min: 1,
             max: count,
             subnet: place.subnet.clone(),

@@ -1,5 +1,8 @@
 //! `muck bake`.
 
+use std::path::PathBuf;
+
+use crate::config::architecture;
 use crate::error::Result;
 use crate::image::{self, BakeOptions, Baked};
 use crate::interrupt::Interrupts;
@@ -10,12 +13,29 @@ pub struct Args {
     /// Bake even if there is an image of this recipe
     #[arg(long, short)]
     force: bool,
+    /// Resolve base image, packages and worker anew, bake, and write them to image.lock
+    #[arg(long)]
+    update: bool,
+    /// Processor architecture, x86_64 or arm64 [default: from muck.toml, else as the recipe says]
+    #[arg(long, value_name = "NAME", value_parser = architecture)]
+    architecture: Option<String>,
+    /// The worker binary that goes into the image [default: from muck.toml, else beside muck]
+    #[arg(long, value_name = "FILE")]
+    worker: Option<PathBuf>,
 }
 
 pub async fn run(args: &Args, session: &Session) -> Result<()> {
-    let cloud = session.cloud().await?;
+    let mut config = session.config()?;
+    config.override_architecture(args.architecture.as_deref());
+    if args.worker.is_some() {
+        config.worker.clone_from(&args.worker);
+    }
+    let cloud = session.connect(config).await?;
     let mut interrupts = Interrupts::listen()?;
-    let options = BakeOptions { force: args.force };
+    let options = BakeOptions {
+        force: args.force,
+        update: args.update,
+    };
     let baked = Box::pin(image::bake(&cloud, options, interrupts.next())).await?;
     session.ui.data(&baked, Baked::text)
 }

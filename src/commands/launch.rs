@@ -27,11 +27,16 @@ pub struct Args {
     /// After this long instances end themselves and the stack expires [default: from muck.toml, else 12h]
     #[arg(long, value_name = "TIME", value_parser = config::parse_ttl)]
     ttl: Option<SignedDuration>,
+    /// Use the image for this processor architecture, x86_64 or arm64 [default: from muck.toml, else as the recipe says]
+    #[arg(long, value_name = "NAME", value_parser = config::architecture)]
+    architecture: Option<String>,
 }
 
 pub async fn run(args: &Args, session: &Session) -> Result<()> {
-    let mut cloud = session.cloud().await?;
-    cloud.config.override_ttl(args.ttl);
+    let mut config = session.config()?;
+    config.override_ttl(args.ttl);
+    config.override_architecture(args.architecture.as_deref());
+    let cloud = session.connect(config).await?;
     let options = LaunchOptions {
         count: args.instances.unwrap_or(cloud.config.instances),
         instance_type: args.instance_type.clone(),

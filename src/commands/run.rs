@@ -247,7 +247,7 @@ async fn convert(cloud: &Cloud, job: &Job, session: &Session, summary: &mut Summ
     events.note("Image");
     // Not cancelled from inside: when this future is dropped, the teardown that follows removes the
     // builder and, as there is no image yet to keep, its snapshot.
-    let baked = bake::bake(cloud, BakeOptions { force: false }, std::future::pending()).await?;
+    let baked = bake::bake(cloud, BakeOptions::default(), std::future::pending()).await?;
     events.note(baked.text());
     summary.baked = true;
 

@@ -1,49 +1,36 @@
 //! The bake: a builder provisions itself, and its root volume becomes an image. Each step is an event with
 //! its time.
 
-use std::collections::VecDeque;
-use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::builder::Made;
-use super::console::Follower;
+use super::base;
+use super::builder::{Builder, Provisioned};
+use super::lock::{self, ARCHIVE_DATE, Change, Lock, Locked};
+use super::made::Made;
 use super::recipe::Recipe;
 use super::report::Report;
-use super::script::{self, Transfers};
 use super::worker_file::WorkerFile;
 use crate::cloud::Cloud;
 use crate::error::{Error, Kind, Result};
-use crate::event::Event;
-use crate::lifetime::{expiry_tag, whole_seconds};
-use crate::names::{ResourceKind, TAG_RECIPE};
+use crate::lifetime::expiry_tag;
+use crate::names::{ResourceKind, TAG_MANIFEST, TAG_RECIPE, TAG_TOOL};
 use crate::resources::image::{Image, NewImage};
 use crate::resources::instance::{self, Instance};
-use crate::resources::placement::{self, Place};
-use crate::resources::run_instances::{LaunchSpec, OnPowerOff, client_token};
-use crate::resources::{bake_objects, image, snapshot};
+use crate::resources::{image, snapshot};
 
-/// The builder powers itself off at its deadline; this much later we no longer believe that it will.
-const BEYOND_DEADLINE: Duration = Duration::from_mins(3);
-/// This long after its deadline any `muck` may remove the builder: when it has powered itself off, been
-/// seen to, and its volume's snapshot has begun (EC2 needs the volume no longer).
-const BEYOND_BAKE: Duration = Duration::from_mins(15);
-/// Presigned URLs outlive every deadline by this, and are valid for an hour at least.
-const URL_MARGIN: Duration = Duration::from_mins(15);
-const URL_LEAST: Duration = Duration::from_hours(1);
-/// Lines of console that an error shows when no report came.
-const LAST_LINES: usize = 15;
-
-/// Exit code of the script when a signal ended it (128 + SIGTERM).
-const TOLD_TO_END: i32 = 143;
+/// The value of the tag `muck:tool`.
+pub(super) const TOOL: &str = concat!("muck ", env!("CARGO_PKG_VERSION"));
 
 /// How to bake.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct BakeOptions {
     /// Bake even if an image of this recipe is there.
     pub force: bool,
+    /// Resolve everything anew and write the lock.
+    pub update: bool,
 }
 
 /// The image, and how it came to be.
@@ -59,26 +46,43 @@ pub struct Baked {
     pub seconds: f64,
     /// What the builder said; `None` if the image was there.
     pub report: Option<Report>,
+    /// Hex SHA-256 of the manifest; `None` if the image was there.
+    pub manifest: Option<String>,
+    /// What an update changed in the lock; `None` if none was asked for.
+    pub lock_changes: Option<Vec<Change>>,
 }
 
 impl Baked {
     /// For people: what is there now, and what is in it.
     pub fn text(&self) -> String {
         let Self { image_id, name, .. } = self;
-        let Some(report) = &self.report else {
-            return format!("Image {image_id} ({name}) is there already: nothing to bake");
+        let mut lines = Vec::new();
+        match &self.lock_changes {
+            Some(changes) if changes.is_empty() => lines.push("The lock is as it was".to_owned()),
+            Some(changes) => {
+                lines.push(format!("{} changed:", lock::FILE_NAME));
+                lines.extend(changes.iter().map(|change| format!("  {change}")));
+            }
+            None => {}
+        }
+        let Some(report) = self.report.as_ref().filter(|_| !self.reused) else {
+            lines.push(format!(
+                "Image {image_id} ({name}) is there already: nothing to bake"
+            ));
+            return lines.join("\n");
         };
-        let mut lines = vec![format!(
+        lines.push(format!(
             "Image {image_id} ({name}) baked in {:.0} s",
             self.seconds
-        )];
-        let mut parts = vec![format!("{} packages", report.packages.len())];
+        ));
+        let manifest = &report.manifest;
+        let mut parts = vec![format!("{} packages", manifest.packages.len())];
         parts.extend(
-            report
+            manifest
                 .version_of("ffmpeg")
                 .map(|version| format!("ffmpeg {version}")),
         );
-        parts.push(format!("{} files made or changed", report.files.len()));
+        parts.push(format!("{} files made or changed", manifest.files.len()));
         parts.extend(
             report
                 .root_kib
@@ -99,9 +103,21 @@ pub async fn bake(
     options: BakeOptions,
     cancel: impl Future<Output = ()>,
 ) -> Result<Baked> {
+    cleaning_up(cloud, cancel, async |made| {
+        Box::pin(steps(cloud, options, made)).await
+    })
+    .await
+}
+
+/// Does `work`, and then removes what it made and did not finish, however it ended.
+pub(super) async fn cleaning_up<T>(
+    cloud: &Cloud,
+    cancel: impl Future<Output = ()>,
+    work: impl AsyncFnOnce(&Made) -> Result<T>,
+) -> Result<T> {
     let made = Made::default();
     let outcome = tokio::select! {
-        outcome = Box::pin(steps(cloud, options, &made)) => outcome,
+        outcome = work(&made) => outcome,
         () = cancel => Err(Error::new(Kind::Interrupted, "the bake was interrupted")),
     };
     if outcome.is_err() && !made.is_nothing() {
@@ -115,24 +131,22 @@ pub async fn bake(
     outcome
 }
 
-/// The newest available image of the current recipe; makes nothing.
+/// The newest available image of the current recipe; makes nothing. A lock says which that is without the
+/// worker binary at hand.
 pub async fn find(cloud: &Cloud) -> Result<Option<Image>> {
-    let recipe = Recipe::load(cloud.config.image.as_deref())?;
-    let worker = WorkerFile::find(&cloud.config, &recipe.settings.architecture)?;
-    let base = find_base(cloud, &recipe).await?;
-    let digest = recipe.digest(&base.id, &worker)?;
+    let recipe = Recipe::of(&cloud.config)?;
+    let digest = match &recipe.locked {
+        Some(locked) => {
+            let base = format!("{}/{}", locked.base.owner, locked.base.name);
+            recipe.digest(&base, &locked.worker)?
+        }
+        None => {
+            let worker = WorkerFile::find(&cloud.config, &recipe.settings.architecture)?;
+            let base = base::find(cloud, &recipe).await?;
+            recipe.digest(&base::key(&base), &worker.sha256)?
+        }
+    };
     find_image(cloud, &digest).await
-}
-
-async fn find_base(cloud: &Cloud, recipe: &Recipe) -> Result<Image> {
-    let settings = &recipe.settings;
-    image::find_base(
-        &cloud.aws,
-        &settings.base.owner,
-        &settings.base.name,
-        &settings.architecture,
-    )
-    .await
 }
 
 async fn find_image(cloud: &Cloud, digest: &str) -> Result<Option<Image>> {
@@ -140,259 +154,212 @@ async fn find_image(cloud: &Cloud, digest: &str) -> Result<Option<Image>> {
     Ok(images.into_iter().find(Image::is_available))
 }
 
-/// What all steps need to know.
-struct Bake<'a> {
-    cloud: &'a Cloud,
-    made: &'a Made,
-    recipe: Recipe,
-    worker: WorkerFile,
-    base: Image,
-    digest: String,
-    /// Of image and snapshot.
-    name: String,
-    began: Timestamp,
+/// What a bake begins with.
+pub(super) struct Prepared {
+    pub recipe: Recipe,
+    pub worker: WorkerFile,
+    pub base: Image,
+    /// The recipe's.
+    pub digest: String,
+}
+
+impl Prepared {
+    pub(super) async fn find(cloud: &Cloud, recipe: Recipe) -> Result<Self> {
+        let events = &cloud.events;
+        let worker = WorkerFile::find(&cloud.config, &recipe.settings.architecture)?;
+        recipe.check_worker(&worker)?;
+        let base = events
+            .step("find the base image", base::find(cloud, &recipe))
+            .await?;
+        events.note(format!("  base image {} ({})", base.name, base.id));
+        let digest = recipe.digest(&base::key(&base), &worker.sha256)?;
+        Ok(Self {
+            recipe,
+            worker,
+            base,
+            digest,
+        })
+    }
+
+    /// Starts a builder and waits for its report.
+    pub(super) async fn provision(
+        &self,
+        cloud: &Cloud,
+        made: &Made,
+        name: &str,
+        began: Timestamp,
+        archive: Option<String>,
+    ) -> Result<Provisioned> {
+        let builder = Builder {
+            cloud,
+            made,
+            recipe: &self.recipe,
+            worker: &self.worker,
+            base: &self.base,
+            digest: &self.digest,
+            name,
+            began,
+            archive,
+        };
+        Box::pin(builder.provision()).await
+    }
+}
+
+/// Names a bake that begins now.
+pub(super) fn bake_name(cloud: &Cloud, digest: &str, began: Timestamp) -> String {
+    let time = began.strftime("%Y%m%dT%H%M%SZ").to_string();
+    cloud.names.image(digest, &time)
 }
 
 async fn steps(cloud: &Cloud, options: BakeOptions, made: &Made) -> Result<Baked> {
     let clock = Instant::now();
-    let events = &cloud.events;
-    let recipe = Recipe::load(cloud.config.image.as_deref())?;
-    let worker = WorkerFile::find(&cloud.config, &recipe.settings.architecture)?;
-    let base = events
-        .step("find the base image", find_base(cloud, &recipe))
-        .await?;
-    events.note(format!("  base image {} ({})", base.name, base.id));
-    let digest = recipe.digest(&base.id, &worker)?;
+    let recipe = if options.update {
+        Recipe::unlocked(&cloud.config)?
+    } else {
+        Recipe::of(&cloud.config)?
+    };
+    let prepared = Prepared::find(cloud, recipe).await?;
     if !options.force
-        && let Some(image) = find_image(cloud, &digest).await?
+        && !options.update
+        && let Some(image) = find_image(cloud, &prepared.digest).await?
     {
         return Ok(Baked {
             image_id: image.id,
             name: image.name,
-            recipe: digest,
-            base_image_id: base.id,
+            recipe: prepared.digest,
+            base_image_id: prepared.base.id,
             reused: true,
             seconds: clock.elapsed().as_secs_f64(),
             report: None,
+            manifest: None,
+            lock_changes: None,
         });
     }
     let began = Timestamp::now();
-    let name = cloud
-        .names
-        .image(&digest, &began.strftime("%Y%m%dT%H%M%SZ").to_string());
-    let this = Bake {
+    let archive = match &prepared.recipe.locked {
+        Some(locked) => Some(locked.archive.clone()),
+        None if options.update => Some(began.strftime(ARCHIVE_DATE).to_string()),
+        None => None,
+    };
+    let name = bake_name(cloud, &prepared.digest, began);
+    let done = prepared
+        .provision(cloud, made, &name, began, archive)
+        .await?;
+    let mut this = Bake {
         cloud,
         made,
-        recipe,
-        worker,
-        base,
-        digest,
+        prepared,
         name,
         began,
+        options,
     };
-    let (report, image) = Box::pin(this.run()).await?;
+    let lock_changes = this.lock(&done)?;
+    let (image, reused) = Box::pin(this.keep(&done)).await?;
+    if options.update {
+        this.write_lock(&done)?;
+    }
     Ok(Baked {
         image_id: image.id,
         name: image.name,
-        recipe: this.digest,
-        base_image_id: this.base.id,
-        reused: false,
+        recipe: this.prepared.digest,
+        base_image_id: this.prepared.base.id,
+        reused,
         seconds: clock.elapsed().as_secs_f64(),
-        report: Some(report),
+        manifest: Some(done.report.manifest.digest()),
+        report: Some(done.report),
+        lock_changes,
     })
 }
 
+/// A builder's work on its way to an image.
+struct Bake<'a> {
+    cloud: &'a Cloud,
+    made: &'a Made,
+    prepared: Prepared,
+    /// Of image and snapshot.
+    name: String,
+    began: Timestamp,
+    options: BakeOptions,
+}
+
 impl Bake<'_> {
-    async fn run(&self) -> Result<(Report, Image)> {
+    /// What this bake took, as a lock says it.
+    fn resolved(&self, done: &Provisioned) -> Locked {
+        Locked::resolved(
+            &self.prepared.base,
+            &self.cloud.aws.region,
+            &self.prepared.worker.sha256,
+            self.began,
+            &done.report,
+        )
+    }
+
+    /// In an update, the image is that of the recipe with the new lock: a later bake must find it by that.
+    fn lock(&mut self, done: &Provisioned) -> Result<Option<Vec<Change>>> {
+        if !self.options.update {
+            return Ok(None);
+        }
+        let resolved = self.resolved(done);
+        let architecture = &self.prepared.recipe.settings.architecture;
+        let old = Lock::read(&lock::path(&self.cloud.config))?;
+        let changes = Locked::changes(old.as_ref().and_then(|old| old.of(architecture)), &resolved);
+        self.prepared.recipe.locked = Some(resolved);
+        let base = base::key(&self.prepared.base);
+        let worker = &self.prepared.worker.sha256;
+        self.prepared.digest = self.prepared.recipe.digest(&base, worker)?;
+        self.name = bake_name(self.cloud, &self.prepared.digest, self.began);
+        Ok(Some(changes))
+    }
+
+    fn write_lock(&self, done: &Provisioned) -> Result<()> {
+        let path = lock::path(&self.cloud.config);
+        let mut lock = Lock::read(&path)?.unwrap_or_default();
+        lock.set(
+            &self.prepared.recipe.settings.architecture,
+            self.resolved(done),
+        );
+        lock.write(&path)?;
+        self.cloud.events.note(format!("wrote {}", path.display()));
+        Ok(())
+    }
+
+    /// Makes the image of the builder's volume, and ends the builder. Returns whether the image was there
+    /// already: an update that changed nothing makes none.
+    async fn keep(&self, done: &Provisioned) -> Result<(Image, bool)> {
         let events = &self.cloud.events;
-        let report_key = self.report_key();
-        let transfers = events
-            .step("upload the worker", Box::pin(self.hand_over(&report_key)))
-            .await?;
-        let script = script::provision(&self.recipe, &transfers)?;
-        let builder = events
-            .step("launch the builder", Box::pin(self.launch(&script)))
-            .await?;
-        let console = Mutex::new(Console::default());
-        let stopped = events
-            .step("provision", async {
-                let limit = self.recipe.deadline + BEYOND_DEADLINE;
-                let looked = instance::wait_stopped(&self.cloud.aws, &builder.id, limit, |_| {
-                    self.follow_console(&builder.id, &console)
-                });
-                let outcome = looked.await;
-                self.follow_console(&builder.id, &console).await;
-                self.end_console(&builder.id, &console);
-                outcome
-            })
-            .await
-            .map_err(|error| {
-                error.hint("a longer deadline can be set in image.toml (builder.deadline)")
-            })?;
-        let report = self.read_report(&report_key, &console).await?;
-        report.check().map_err(|error| {
-            if report.exit != TOLD_TO_END {
-                return error;
-            }
-            error.hint(format!(
-                "it was told to end, as the builder's power-off does at the deadline of {} min (builder.deadline in image.toml)",
-                self.recipe.deadline.as_secs() / 60
-            ))
-        })?;
-        let volume = stopped.root_volume.ok_or_else(|| {
-            Error::failed(format!(
-                "EC2 does not tell the root volume of {}",
-                stopped.id
-            ))
-        })?;
+        if self.options.update
+            && !self.options.force
+            && let Some(image) = find_image(self.cloud, &self.prepared.digest).await?
+        {
+            return Ok((image, true));
+        }
         self.made.image(&self.name);
+        let manifest = done.report.manifest.digest();
         let snapshot = events
-            .step("take a snapshot", self.snapshot(&volume))
+            .step("take a snapshot", self.snapshot(&done.volume, &manifest))
             .await?;
         let image = events
-            .step("register the image", self.register(&snapshot))
+            .step("register the image", self.register(&snapshot, &manifest))
             .await?;
         self.made.done();
         events
-            .step("terminate the builder", self.terminate(&builder))
+            .step("terminate the builder", self.terminate(&done.builder))
             .await;
-        Ok((report, image))
+        Ok((image, false))
     }
 
-    /// Where in the input bucket the builder's report goes.
-    fn report_key(&self) -> String {
-        format!("bake/{}/report", self.name)
+    fn tags(&self, kind: ResourceKind, manifest: &str) -> Vec<(String, String)> {
+        let mut tags = self.cloud.names.tags(kind);
+        tags.extend([
+            (TAG_RECIPE.to_owned(), self.prepared.digest.clone()),
+            (TAG_MANIFEST.to_owned(), manifest.to_owned()),
+            (TAG_TOOL.to_owned(), TOOL.to_owned()),
+        ]);
+        tags
     }
 
-    /// Uploads the worker and signs the builder's two URLs.
-    async fn hand_over(&self, report_key: &str) -> Result<Transfers> {
-        let aws = &self.cloud.aws;
-        let bucket = self.cloud.names.input_bucket();
-        let key = format!("worker/{}", self.worker.sha256);
-        bake_objects::upload_once(aws, &bucket, &key, &self.worker.path, self.worker.bytes)
-            .await
-            .map_err(|error| {
-                error.hint(format!(
-                    "the stack must be up: muck up --stack {}",
-                    self.cloud.names.stack
-                ))
-            })?;
-        let valid = (self.recipe.deadline + URL_MARGIN).max(URL_LEAST);
-        Ok(Transfers {
-            worker_url: bake_objects::presign_get(aws, &bucket, &key, valid).await?,
-            worker_sha256: self.worker.sha256.clone(),
-            report_url: bake_objects::presign_put(aws, &bucket, report_key, valid).await?,
-        })
-    }
-
-    async fn launch(&self, script: &str) -> Result<Instance> {
-        let places = placement::places(self.cloud).await?;
-        // The builder sends its report; from here on there may be one.
-        self.made.report(&self.report_key());
-        let reservation = placement::launch_first(self.cloud, &places, |place| {
-            let spec = self.spec(script, place);
-            self.made.token(&spec.token);
-            spec
-        })
-        .await?;
-        let builder = reservation.instances.into_iter().next().ok_or_else(|| {
-            Error::failed("EC2 answered the launch of the builder without an instance")
-        })?;
-        self.made.instance(&builder.id);
-        self.cloud.events.note(format!(
-            "  builder {} ({})",
-            builder.id, builder.instance_type
-        ));
-        Ok(builder)
-    }
-
-    fn spec(&self, script: &str, place: &Place) -> LaunchSpec {
-        let names = &self.cloud.names;
-        // From now, not from the bake's beginning: the upload before this may have taken its time.
-        let expires = whole_seconds(Timestamp::now() + self.recipe.deadline + BEYOND_BAKE);
-        let mut volume_tags = names.tags(ResourceKind::Volume);
-        let mut tags = names.tags(ResourceKind::Builder);
-        for tags in [&mut tags, &mut volume_tags] {
-            tags.push((TAG_RECIPE.to_owned(), self.digest.clone()));
-            tags.push(expiry_tag(expires));
-        }
-        tags.push(("Name".to_owned(), format!("muck {} builder", names.stack)));
-        // The generation: a bake of its own each time, so that a token that EC2 still remembers does not
-        // give back an earlier bake's builder.
-        let generation = self.began.as_millisecond().to_string();
-        LaunchSpec {
-            image_id: self.base.id.clone(),
-            instance_type: self.recipe.settings.builder.instance_type.clone(),
-            min: 1,
-            max: 1,
-            subnet: place.subnet.clone(),
-            security_groups: self.cloud.config.security_groups.clone(),
-            profile: None,
-            user_data: script.as_bytes().to_vec(),
-            token: client_token(&[
-                "bake",
-                names.stack.as_str(),
-                &self.digest,
-                &generation,
-                place.subnet.as_deref().unwrap_or_default(),
-            ]),
-            on_power_off: OnPowerOff::Stop,
-            root_device: self.base.root_device.clone(),
-            volume_size: Some(self.recipe.settings.volume.size),
-            volume_type: self.recipe.settings.volume.kind.clone(),
-            tags,
-            volume_tags,
-        }
-    }
-
-    /// Tells the console's new lines. A console that can't be read now may be at the next look.
-    async fn follow_console(&self, id: &str, console: &Mutex<Console>) {
-        match instance::console(&self.cloud.aws, id).await {
-            Ok(text) => {
-                let lines = lock(console).follower.new_lines(&text);
-                self.tell(id, console, lines);
-            }
-            Err(cause) => tracing::debug!(%cause, id, "cannot read the console"),
-        }
-    }
-
-    fn end_console(&self, id: &str, console: &Mutex<Console>) {
-        let rest = lock(console).follower.rest();
-        self.tell(id, console, rest.into_iter().collect());
-    }
-
-    fn tell(&self, id: &str, console: &Mutex<Console>, lines: Vec<String>) {
-        let mut console = lock(console);
-        for line in lines {
-            if console.last.len() == LAST_LINES {
-                console.last.pop_front();
-            }
-            console.last.push_back(line.clone());
-            self.cloud.events.emit(Event::Console {
-                instance: id.to_owned(),
-                line,
-            });
-        }
-    }
-
-    async fn read_report(&self, key: &str, console: &Mutex<Console>) -> Result<Report> {
-        let bucket = self.cloud.names.input_bucket();
-        if let Some(text) = bake_objects::read_text(&self.cloud.aws, &bucket, key).await? {
-            return Report::parse(&text);
-        }
-        let lines = indented(&lock(console).last);
-        Err(Error::failed(format!(
-            "the builder powered off without a report; its console's last lines:{lines}"
-        ))
-        .hint(format!(
-            "it may not reach the network, or have run into its deadline of {} min (builder.deadline in image.toml)",
-            self.recipe.deadline.as_secs() / 60
-        )))
-    }
-
-    async fn snapshot(&self, volume: &str) -> Result<String> {
-        let mut tags = self.cloud.names.tags(ResourceKind::Snapshot);
-        tags.push((TAG_RECIPE.to_owned(), self.digest.clone()));
+    async fn snapshot(&self, volume: &str, manifest: &str) -> Result<String> {
+        let mut tags = self.tags(ResourceKind::Snapshot, manifest);
         // Until an image stands on it: then the sweep lets it be, whatever its tag says.
         tags.push(expiry_tag(self.cloud.lifetime().expires));
         let id = snapshot::create(&self.cloud.aws, volume, &self.name, &tags).await?;
@@ -401,20 +368,14 @@ impl Bake<'_> {
         Ok(id)
     }
 
-    async fn register(&self, snapshot: &str) -> Result<Image> {
-        let mut tags = self.cloud.names.tags(ResourceKind::Image);
-        tags.push((TAG_RECIPE.to_owned(), self.digest.clone()));
+    async fn register(&self, snapshot: &str, manifest: &str) -> Result<Image> {
         let new = NewImage {
             name: self.name.clone(),
-            description: format!(
-                "Video converter on {} (muck {})",
-                self.base.name,
-                env!("CARGO_PKG_VERSION")
-            ),
+            description: format!("Video converter on {} ({TOOL})", self.prepared.base.name),
             snapshot: snapshot.to_owned(),
-            base: self.base.clone(),
-            volume_type: self.recipe.settings.volume.kind.clone(),
-            tags,
+            base: self.prepared.base.clone(),
+            volume_type: self.prepared.recipe.settings.volume.kind.clone(),
+            tags: self.tags(ResourceKind::Image, manifest),
         };
         image::register(&self.cloud.aws, &new).await
     }
@@ -429,24 +390,4 @@ impl Bake<'_> {
             }
         }
     }
-}
-
-/// Lines as they stand below a sentence.
-pub(super) fn indented<'a>(lines: impl IntoIterator<Item = &'a String>) -> String {
-    lines
-        .into_iter()
-        .fold(String::new(), |text, line| text + "\n    " + line)
-}
-
-/// What was told of the console.
-#[derive(Default)]
-struct Console {
-    follower: Follower,
-    last: VecDeque<String>,
-}
-
-fn lock(console: &Mutex<Console>) -> std::sync::MutexGuard<'_, Console> {
-    console
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
 }

@@ -1,154 +1,272 @@
-//! What a bake makes on its way, remembered so that it can be removed whatever happens.
+//! The builder: an instance of the base image that provisions itself, reports, and powers itself off.
 
-use std::sync::{Mutex, PoisonError};
+use std::collections::VecDeque;
+use std::sync::Mutex;
 use std::time::Duration;
 
+use jiff::Timestamp;
+
+use super::console::Follower;
+use super::made::Made;
+use super::recipe::Recipe;
+use super::report::Report;
+use super::script::{self, Transfers};
+use super::worker_file::WorkerFile;
 use crate::cloud::Cloud;
 use crate::error::{Error, Result};
-use crate::resources::{bake_objects, image, instance, snapshot};
+use crate::event::Event;
+use crate::lifetime::{expiry_tag, whole_seconds};
+use crate::names::{ResourceKind, TAG_RECIPE};
+use crate::resources::image::Image;
+use crate::resources::instance::{self, Instance};
+use crate::resources::placement::{self, Place};
+use crate::resources::run_instances::{LaunchSpec, OnPowerOff, client_token};
+use crate::resources::{bake_objects, instance_type};
 
-/// Names and tokens of all that a bake may have made. Each is noted *before* the call that makes it, so
-/// that an answer that never came changes nothing.
-#[derive(Debug, Default)]
-pub(super) struct Made(Mutex<Pieces>);
+/// The builder powers itself off at its deadline; this much later we no longer believe that it will.
+const BEYOND_DEADLINE: Duration = Duration::from_mins(3);
+/// This long after its deadline any `muck` may remove the builder: when it has powered itself off, been
+/// seen to, and its volume's snapshot has begun (EC2 needs the volume no longer).
+const BEYOND_BAKE: Duration = Duration::from_mins(15);
+/// Presigned URLs outlive every deadline by this, and are valid for an hour at least.
+const URL_MARGIN: Duration = Duration::from_mins(15);
+const URL_LEAST: Duration = Duration::from_hours(1);
+/// Lines of console that an error shows when no report came.
+const LAST_LINES: usize = 15;
 
-#[derive(Debug, Default, Clone)]
-struct Pieces {
-    /// Client tokens of RunInstances calls.
-    tokens: Vec<String>,
-    instances: Vec<String>,
-    /// Name of image and snapshot.
-    image: Option<String>,
-    /// Id of the snapshot, if its answer came.
-    snapshot: Option<String>,
-    /// Key of the report in the input bucket.
-    report: Option<String>,
-    /// The image is registered: it and its snapshot stay.
-    done: bool,
+/// Exit code of the script when a signal ended it (128 + SIGTERM).
+const TOLD_TO_END: i32 = 143;
+
+/// One provisioning.
+pub(super) struct Builder<'a> {
+    pub cloud: &'a Cloud,
+    pub made: &'a Made,
+    pub recipe: &'a Recipe,
+    pub worker: &'a WorkerFile,
+    pub base: &'a Image,
+    /// The recipe's; tags what is made.
+    pub digest: &'a str,
+    /// Names this bake.
+    pub name: &'a str,
+    pub began: Timestamp,
+    /// Date of the archive to try first, see [`super::lock::ARCHIVE_DATE`].
+    pub archive: Option<String>,
 }
 
-impl Made {
-    fn note(&self, change: impl FnOnce(&mut Pieces)) {
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
-    }
+/// A builder that has done its work and powered itself off.
+pub(super) struct Provisioned {
+    pub builder: Instance,
+    pub report: Report,
+    /// Id of its root volume.
+    pub volume: String,
+}
 
-    pub(super) fn token(&self, token: &str) {
-        self.note(|pieces| pieces.tokens.push(token.to_owned()));
-    }
-
-    pub(super) fn instance(&self, id: &str) {
-        self.note(|pieces| pieces.instances.push(id.to_owned()));
-    }
-
-    pub(super) fn image(&self, name: &str) {
-        self.note(|pieces| pieces.image = Some(name.to_owned()));
-    }
-
-    pub(super) fn snapshot(&self, id: &str) {
-        self.note(|pieces| pieces.snapshot = Some(id.to_owned()));
-    }
-
-    pub(super) fn report(&self, key: &str) {
-        self.note(|pieces| pieces.report = Some(key.to_owned()));
-    }
-
-    /// The image is registered: it and what it stands on stay.
-    pub(super) fn done(&self) {
-        self.note(|pieces| pieces.done = true);
-    }
-
-    /// EC2 has taken the builder's termination: nothing is left to be done about it.
-    pub(super) fn terminated(&self) {
-        self.note(|pieces| {
-            pieces.instances.clear();
-            pieces.tokens.clear();
-        });
-    }
-
-    /// Whether there may be anything to remove.
-    pub(super) fn is_nothing(&self) -> bool {
-        let pieces = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        pieces.tokens.is_empty()
-            && pieces.instances.is_empty()
-            && (pieces.done || (pieces.image.is_none() && pieces.report.is_none()))
-    }
-
-    /// Removes the builder, and the rest too unless the image is done. Goes on past failures and
-    /// returns them all.
-    pub(super) async fn remove(&self, cloud: &Cloud) -> Vec<Error> {
-        let pieces = self
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        let mut failures = Vec::new();
-        let mut keep = |outcome: Result<()>| failures.extend(outcome.err());
-        keep(remove_instances(cloud, &pieces).await);
-        if !pieces.done {
-            if let Some(name) = &pieces.image {
-                keep(remove_image(cloud, name).await);
-                keep(remove_snapshots(cloud, name, pieces.snapshot.as_deref()).await);
+impl Builder<'_> {
+    /// Provisions. What was made is noted in `made`, the builder itself too: it is still there.
+    ///
+    /// # Errors
+    /// Whatever failed; of a script that failed its step and last words.
+    pub(super) async fn provision(&self) -> Result<Provisioned> {
+        let events = &self.cloud.events;
+        let report_key = self.report_key();
+        let architecture = &self.recipe.settings.architecture;
+        instance_type::check(&self.cloud.aws, self.recipe.builder_type()?, architecture).await?;
+        let transfers = events
+            .step("upload the worker", Box::pin(self.hand_over(&report_key)))
+            .await?;
+        let user_data = script::user_data(&script::provision(self.recipe, &transfers)?)?;
+        let builder = events
+            .step("launch the builder", Box::pin(self.launch(&user_data)))
+            .await?;
+        let console = Mutex::new(Console::default());
+        let stopped = events
+            .step("provision", async {
+                let limit = self.recipe.deadline + BEYOND_DEADLINE;
+                let looked = instance::wait_stopped(&self.cloud.aws, &builder.id, limit, |_| {
+                    self.follow_console(&builder.id, &console)
+                });
+                let outcome = looked.await;
+                self.follow_console(&builder.id, &console).await;
+                self.end_console(&builder.id, &console);
+                outcome
+            })
+            .await
+            .map_err(|error| {
+                error.hint("a longer deadline can be set in image.toml (builder.deadline)")
+            })?;
+        let report = self.read_report(&report_key, &console).await?;
+        report.check().map_err(|error| {
+            if report.exit != TOLD_TO_END {
+                return error;
             }
-            if let Some(key) = &pieces.report {
-                keep(bake_objects::delete(&cloud.aws, &cloud.names.input_bucket(), key).await);
-            }
-        }
-        failures
-    }
-}
-
-async fn remove_instances(cloud: &Cloud, pieces: &Pieces) -> Result<()> {
-    let mut ids = pieces.instances.clone();
-    // An answer that never came leaves an instance of which only the token is known.
-    if ids.is_empty() && !pieces.tokens.is_empty() {
-        ids = find_builders(cloud, &pieces.tokens).await?;
-    }
-    // What EC2 has taken it does; nobody need wait for it.
-    instance::terminate(&cloud.aws, &ids).await
-}
-
-/// An instance may be listed a little later than it is made.
-const LOOKS: u32 = 3;
-
-async fn find_builders(cloud: &Cloud, tokens: &[String]) -> Result<Vec<String>> {
-    let mut ids = Vec::new();
-    for look in 0..LOOKS {
-        if look > 0 {
-            tokio::time::sleep(Duration::from_secs(1)).await;
-        }
-        for token in tokens {
-            let found = instance::find_by_token(&cloud.aws, token)
-                .await
-                .map_err(|cause| Error::failed("cannot look for the builder").because(cause))?;
-            ids.extend(found.into_iter().map(|one| one.id));
-        }
-        if !ids.is_empty() {
-            break;
-        }
-    }
-    Ok(ids)
-}
-
-async fn remove_image(cloud: &Cloud, name: &str) -> Result<()> {
-    let images = image::list(&cloud.aws, &cloud.names.stack).await?;
-    for image in images.iter().filter(|image| image.name == name) {
-        image::deregister(&cloud.aws, image).await?;
-    }
-    Ok(())
-}
-
-/// By its id where that is known, else by its name.
-async fn remove_snapshots(cloud: &Cloud, name: &str, id: Option<&str>) -> Result<()> {
-    if let Some(id) = id {
-        return snapshot::delete(&cloud.aws, id).await;
-    }
-    let found = snapshot::find_by_name(&cloud.aws, name)
-        .await
-        .map_err(|cause| {
-            Error::failed(format!("cannot look for the snapshot {name}")).because(cause)
+            error.hint(format!(
+                "it was told to end, as the builder's power-off does at the deadline of {} min (builder.deadline in image.toml)",
+                self.recipe.deadline.as_secs() / 60
+            ))
         })?;
-    for snapshot in found {
-        snapshot::delete(&cloud.aws, &snapshot.id).await?;
+        let volume = stopped.root_volume.ok_or_else(|| {
+            Error::failed(format!(
+                "EC2 does not tell the root volume of {}",
+                stopped.id
+            ))
+        })?;
+        Ok(Provisioned {
+            builder,
+            report,
+            volume,
+        })
     }
-    Ok(())
+
+    /// Where in the input bucket the builder's report goes.
+    fn report_key(&self) -> String {
+        format!("bake/{}/report", self.name)
+    }
+
+    /// Uploads the worker and signs the builder's two URLs.
+    async fn hand_over(&self, report_key: &str) -> Result<Transfers> {
+        let aws = &self.cloud.aws;
+        let bucket = self.cloud.names.input_bucket();
+        let key = format!("worker/{}", self.worker.sha256);
+        bake_objects::upload_once(aws, &bucket, &key, &self.worker.path, self.worker.bytes)
+            .await
+            .map_err(|error| {
+                error.hint(format!(
+                    "the stack must be up: muck up --stack {}",
+                    self.cloud.names.stack
+                ))
+            })?;
+        let valid = (self.recipe.deadline + URL_MARGIN).max(URL_LEAST);
+        Ok(Transfers {
+            worker_url: bake_objects::presign_get(aws, &bucket, &key, valid).await?,
+            worker_sha256: self.worker.sha256.clone(),
+            report_url: bake_objects::presign_put(aws, &bucket, report_key, valid).await?,
+            archive: self.archive.clone(),
+        })
+    }
+
+    async fn launch(&self, user_data: &[u8]) -> Result<Instance> {
+        let instance_type = self.recipe.builder_type()?;
+        let places = placement::places(self.cloud).await?;
+        // The builder sends its report; from here on there may be one.
+        self.made.report(&self.report_key());
+        let reservation = placement::launch_first(self.cloud, &places, |place| {
+            let spec = self.spec(user_data, instance_type, place);
+            self.made.token(&spec.token);
+            spec
+        })
+        .await?;
+        let builder = reservation.instances.into_iter().next().ok_or_else(|| {
+            Error::failed("EC2 answered the launch of the builder without an instance")
+        })?;
+        self.made.instance(&builder.id);
+        self.cloud.events.note(format!(
+            "  builder {} ({})",
+            builder.id, builder.instance_type
+        ));
+        Ok(builder)
+    }
+
+    fn spec(&self, user_data: &[u8], instance_type: &str, place: &Place) -> LaunchSpec {
+        let names = &self.cloud.names;
+        // From now, not from the bake's beginning: the upload before this may have taken its time.
+        let expires = whole_seconds(Timestamp::now() + self.recipe.deadline + BEYOND_BAKE);
+        let mut volume_tags = names.tags(ResourceKind::Volume);
+        let mut tags = names.tags(ResourceKind::Builder);
+        for tags in [&mut tags, &mut volume_tags] {
+            tags.push((TAG_RECIPE.to_owned(), self.digest.to_owned()));
+            tags.push(expiry_tag(expires));
+        }
+        tags.push(("Name".to_owned(), format!("muck {} builder", names.stack)));
+        // The generation: a bake of its own each time, so that a token that EC2 still remembers does not
+        // give back an earlier bake's builder.
+        let generation = self.began.as_millisecond().to_string();
+        LaunchSpec {
+            image_id: self.base.id.clone(),
+            instance_type: instance_type.to_owned(),
+            min: 1,
+            max: 1,
+            subnet: place.subnet.clone(),
+            security_groups: self.cloud.config.security_groups.clone(),
+            profile: None,
+            user_data: user_data.to_vec(),
+            token: client_token(&[
+                "bake",
+                names.stack.as_str(),
+                self.digest,
+                &generation,
+                place.subnet.as_deref().unwrap_or_default(),
+            ]),
+            on_power_off: OnPowerOff::Stop,
+            root_device: self.base.root_device.clone(),
+            volume_size: Some(self.recipe.settings.volume.size),
+            volume_type: self.recipe.settings.volume.kind.clone(),
+            tags,
+            volume_tags,
+        }
+    }
+
+    /// Tells the console's new lines. A console that can't be read now may be at the next look.
+    async fn follow_console(&self, id: &str, console: &Mutex<Console>) {
+        match instance::console(&self.cloud.aws, id).await {
+            Ok(text) => {
+                let lines = lock(console).follower.new_lines(&text);
+                self.tell(id, console, lines);
+            }
+            Err(cause) => tracing::debug!(%cause, id, "cannot read the console"),
+        }
+    }
+
+    fn end_console(&self, id: &str, console: &Mutex<Console>) {
+        let rest = lock(console).follower.rest();
+        self.tell(id, console, rest.into_iter().collect());
+    }
+
+    fn tell(&self, id: &str, console: &Mutex<Console>, lines: Vec<String>) {
+        let mut console = lock(console);
+        for line in lines {
+            if console.last.len() == LAST_LINES {
+                console.last.pop_front();
+            }
+            console.last.push_back(line.clone());
+            self.cloud.events.emit(Event::Console {
+                instance: id.to_owned(),
+                line,
+            });
+        }
+    }
+
+    async fn read_report(&self, key: &str, console: &Mutex<Console>) -> Result<Report> {
+        let bucket = self.cloud.names.input_bucket();
+        if let Some(text) = bake_objects::read_text(&self.cloud.aws, &bucket, key).await? {
+            return Report::parse(&text);
+        }
+        let lines = indented(&lock(console).last);
+        Err(Error::failed(format!(
+            "the builder powered off without a report; its console's last lines:{lines}"
+        ))
+        .hint(format!(
+            "it may not reach the network, or have run into its deadline of {} min (builder.deadline in image.toml)",
+            self.recipe.deadline.as_secs() / 60
+        )))
+    }
+}
+
+/// Lines as they stand below a sentence.
+pub(super) fn indented<'a>(lines: impl IntoIterator<Item = &'a String>) -> String {
+    lines
+        .into_iter()
+        .fold(String::new(), |text, line| text + "\n    " + line)
+}
+
+/// What was told of the console.
+#[derive(Default)]
+struct Console {
+    follower: Follower,
+    last: VecDeque<String>,
+}
+
+fn lock(console: &Mutex<Console>) -> std::sync::MutexGuard<'_, Console> {
+    console
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
 }

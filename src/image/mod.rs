@@ -1,8 +1,12 @@
-//! The image (AMI) that converts: its recipe, its bake, the report of one.
+//! The image (AMI) that converts: its recipe and lock, its bake, the manifest and the report of one.
 
 pub mod bake;
+mod base;
 mod builder;
 pub mod console;
+pub mod lock;
+mod made;
+pub mod manifest;
 pub mod recipe;
 pub mod report;
 pub mod script;

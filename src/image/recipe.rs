@@ -8,9 +8,10 @@ use jiff::SignedDuration;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
+use super::lock::{self, Lock, Locked};
 use super::script;
 use super::worker_file::WorkerFile;
-use crate::config;
+use crate::config::{self, Config};
 use crate::error::{Error, Result};
 
 /// The recipe that is built in.
@@ -20,8 +21,8 @@ const CHECK: &str = include_str!("../../images/converter/check.sh");
 
 /// Enough to boot, install ffmpeg's hundred packages and copy them, on a slow day.
 const DEFAULT_DEADLINE: SignedDuration = SignedDuration::from_mins(30);
-/// `shutdown +N` counts minutes, and no builder is done sooner than this.
-const SHORTEST_DEADLINE: SignedDuration = SignedDuration::from_mins(3);
+/// `shutdown +N` counts minutes.
+const SHORTEST_DEADLINE: SignedDuration = SignedDuration::from_mins(1);
 /// A presigned URL lives for a week at most (S3), and no bake needs a day.
 const LONGEST_DEADLINE: SignedDuration = SignedDuration::from_hours(24);
 
@@ -34,8 +35,32 @@ pub struct Settings {
     pub base: Base,
     /// Debian package → version, or `*` for what the archive has.
     pub packages: BTreeMap<String, String>,
+    /// `None`: the image's own archive is all there is.
+    #[serde(default)]
+    pub archive: Option<Archive>,
     pub volume: Volume,
     pub builder: Builder,
+}
+
+/// Debian's archive as it was at a time: URLs in which `{timestamp}` stands for it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Archive {
+    /// Of the suites `trixie` and `trixie-updates`, or whatever the image's code name is.
+    pub main: String,
+    /// Of the suite `trixie-security`; empty for none.
+    #[serde(default)]
+    pub security: String,
+}
+
+const TIMESTAMP: &str = "{timestamp}";
+
+impl Archive {
+    /// Both URLs at `date` (see [`lock::ARCHIVE_DATE`]).
+    pub fn at(&self, date: &str) -> (String, String) {
+        let at = |url: &str| url.replace(TIMESTAMP, date);
+        (at(&self.main), at(&self.security))
+    }
 }
 
 /// Which image is built upon.
@@ -44,8 +69,11 @@ pub struct Settings {
 pub struct Base {
     /// Account id that publishes it.
     pub owner: String,
-    /// Name pattern with `*` and `?`; the newest that fits is taken.
+    /// Name pattern with `*` and `?`; the newest that fits is taken. `{architecture}` is `amd64` or `arm64`.
     pub name: String,
+    /// Architecture → region → AMI id, which is then taken instead.
+    #[serde(default)]
+    pub ids: BTreeMap<String, BTreeMap<String, String>>,
 }
 
 /// The root volume.
@@ -63,13 +91,14 @@ pub struct Volume {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Builder {
-    pub instance_type: String,
+    /// By architecture.
+    pub instance_type: BTreeMap<String, String>,
     /// E.g. `30m`; see [`Recipe::deadline`].
     #[serde(default)]
     deadline: Option<String>,
 }
 
-/// All that decides what is in an image, but the base image's id and the worker binary.
+/// All that decides what is in an image, but the base image and the worker binary.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recipe {
     pub settings: Settings,
@@ -79,9 +108,34 @@ pub struct Recipe {
     pub check: String,
     /// How long a bake may take; the builder powers itself off after it.
     pub deadline: Duration,
+    /// What all of it was resolved to; `None`: the newest of everything.
+    pub locked: Option<Locked>,
 }
 
 impl Recipe {
+    /// The recipe that the settings name, for their architecture, without its lock.
+    ///
+    /// # Errors
+    /// As [`Recipe::load`].
+    pub fn unlocked(config: &Config) -> Result<Self> {
+        let mut recipe = Self::load(config.image.as_deref())?;
+        if let Some(architecture) = &config.architecture {
+            recipe.settings.architecture.clone_from(architecture);
+        }
+        Ok(recipe)
+    }
+
+    /// The same, bound by the lock if there is one for the architecture.
+    ///
+    /// # Errors
+    /// Also a lock that can't be read.
+    pub fn of(config: &Config) -> Result<Self> {
+        let mut recipe = Self::unlocked(config)?;
+        recipe.locked = Lock::read(&lock::path(config))?
+            .and_then(|lock| lock.of(&recipe.settings.architecture).cloned());
+        Ok(recipe)
+    }
+
     /// The recipe in `folder` (files `image.toml`, `provision.sh.hbs`, `check.sh`), or the one built in.
     ///
     /// # Errors
@@ -126,7 +180,7 @@ impl Recipe {
         )?;
         if !(SHORTEST_DEADLINE..=LONGEST_DEADLINE).contains(&deadline) {
             return Err(Error::usage(
-                "builder.deadline must be between 3 minutes and 24 hours",
+                "builder.deadline must be between a minute and 24 hours",
             ));
         }
         Ok(Self {
@@ -134,14 +188,72 @@ impl Recipe {
             provision: provision.to_owned(),
             check: check.to_owned(),
             deadline: deadline.unsigned_abs(),
+            locked: None,
         })
     }
 
-    /// Hex SHA-256 over all that decides what is in the image: base image id, rendered provision
-    /// script (which holds `check.sh`), rc.local, worker binary, package pins, architecture and volume.
+    /// Of the builder: the one for the architecture.
     ///
-    /// What differs from bake to bake (presigned URLs) is not in it.
-    pub fn digest(&self, base_image_id: &str, worker: &WorkerFile) -> Result<String> {
+    /// # Errors
+    /// If the recipe names none.
+    pub fn builder_type(&self) -> Result<&str> {
+        let architecture = &self.settings.architecture;
+        self.settings
+            .builder
+            .instance_type
+            .get(architecture)
+            .map(String::as_str)
+            .ok_or_else(|| {
+                Error::usage(format!(
+                    "image.toml: builder.instance_type has no type for {architecture}"
+                ))
+            })
+    }
+
+    /// Debian's word for the architecture.
+    pub fn debian_architecture(&self) -> &'static str {
+        match self.settings.architecture.as_str() {
+            "arm64" => "arm64",
+            _ => "amd64",
+        }
+    }
+
+    /// The base image's name: the lock's, else the pattern.
+    pub fn base_name(&self) -> String {
+        match &self.locked {
+            Some(locked) => locked.base.name.clone(),
+            None => self
+                .settings
+                .base
+                .name
+                .replace("{architecture}", self.debian_architecture()),
+        }
+    }
+
+    /// Refuses another worker than the lock's.
+    ///
+    /// # Errors
+    /// Naming both.
+    pub fn check_worker(&self, worker: &WorkerFile) -> Result<()> {
+        match &self.locked {
+            Some(locked) if locked.worker != worker.sha256 => Err(Error::failed(format!(
+                "the worker binary {} has the SHA-256 {}, but image.lock says {}",
+                worker.path.display(),
+                worker.sha256,
+                locked.worker
+            ))
+            .hint("take this one into the lock: muck bake --update")
+            .hint("or name the right one: muck bake --worker PATH")),
+            _ => Ok(()),
+        }
+    }
+
+    /// Hex SHA-256 over all that decides what is in the image: base image, rendered provision script (which
+    /// holds `check.sh` and the lock's packages), rc.local, worker binary, package pins, architecture and volume.
+    ///
+    /// `base` is `owner/name` of the base image: its id differs from region to region. What differs from
+    /// bake to bake (presigned URLs, where packages come from) is not in it.
+    pub fn digest(&self, base: &str, worker_sha256: &str) -> Result<String> {
         let packages = self.settings.package_specs().join(
             "
 ",
@@ -151,13 +263,13 @@ impl Recipe {
             self.settings.volume.size, self.settings.volume.kind
         );
         let parts = [
-            ("base", base_image_id),
+            ("base", base),
             (
                 "provision",
-                &script::provision(self, &script::Transfers::placeholders(worker))?,
+                &script::provision(self, &script::Transfers::placeholders(worker_sha256))?,
             ),
             ("rc.local", &script::rc_local()?),
-            ("worker", &worker.sha256),
+            ("worker", worker_sha256),
             ("packages", &packages),
             ("architecture", &self.settings.architecture),
             ("volume", &volume),
@@ -199,6 +311,28 @@ impl Settings {
                 ));
             }
         }
+        self.check_archive()
+    }
+
+    /// Refuses what would end a quoted word of the script.
+    fn check_archive(&self) -> Result<()> {
+        let Some(archive) = &self.archive else {
+            return Ok(());
+        };
+        for (key, url) in [("main", &archive.main), ("security", &archive.security)] {
+            let right = url.is_empty() && key == "security"
+                || (url.starts_with("http://") || url.starts_with("https://"))
+                    && url.contains(TIMESTAMP)
+                    && url
+                        .replace(TIMESTAMP, "")
+                        .chars()
+                        .all(|c| c.is_ascii_alphanumeric() || "-._~:/?&=%@+".contains(c));
+            if !right {
+                return Err(Error::usage(format!(
+                    "image.toml: archive.{key} = {url:?}: use a URL with {TIMESTAMP} in it"
+                )));
+            }
+        }
         Ok(())
     }
 
@@ -215,7 +349,7 @@ impl Settings {
 }
 
 /// Debian policy, 5.6.1: lower-case letters, digits, `+`, `-`, `.`; at least two, the first alphanumeric.
-fn is_package_name(name: &str) -> bool {
+pub(super) fn is_package_name(name: &str) -> bool {
     name.len() >= 2
         && name.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
         && name
@@ -224,7 +358,7 @@ fn is_package_name(name: &str) -> bool {
 }
 
 /// Debian policy, 5.6.12: alphanumerics and `. + - ~ :`, beginning with a digit (epoch or version).
-fn is_version(version: &str) -> bool {
+pub(super) fn is_version(version: &str) -> bool {
     version.starts_with(|c: char| c.is_ascii_digit())
         && version
             .chars()
@@ -234,14 +368,6 @@ fn is_version(version: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn worker(sha256: &str) -> WorkerFile {
-        WorkerFile {
-            path: "muck-worker".into(),
-            bytes: 1,
-            sha256: sha256.repeat(64),
-        }
-    }
 
     fn built_in() -> Recipe {
         Recipe::load(None).expect("the built-in recipe is valid")
@@ -259,7 +385,7 @@ mod tests {
     fn every_input_changes_the_digest() {
         type Change = fn(&mut Recipe);
         let digest = |recipe: &Recipe, base: &str, sha256: &str| {
-            recipe.digest(base, &worker(sha256)).expect("renders")
+            recipe.digest(base, &sha256.repeat(64)).expect("renders")
         };
         let original = digest(&built_in(), "ami-1", "a");
         assert_eq!(original.len(), 64);
@@ -273,7 +399,7 @@ mod tests {
             digest(&built_in(), "ami-2", "a"),
             digest(&built_in(), "ami-1", "b"),
         ];
-        let changes: [Change; 7] = [
+        let changes: [Change; 9] = [
             |recipe| recipe.settings.architecture = "arm64".into(),
             |recipe| recipe.settings.volume.size += 1,
             |recipe| recipe.settings.volume.kind = "io2".into(),
@@ -289,6 +415,12 @@ mod tests {
                     .packages
                     .insert("bubblewrap".into(), "*".into());
             },
+            |recipe| recipe.locked = Some(locked()),
+            |recipe| {
+                let mut locked = locked();
+                locked.packages.insert("ffmpeg".into(), "7:7.1.2-1".into());
+                recipe.locked = Some(locked);
+            },
             |recipe| recipe.provision.push_str("# more\n"),
             |recipe| recipe.check.push_str("# more\n"),
         ];
@@ -301,6 +433,88 @@ mod tests {
         seen.sort();
         seen.dedup();
         assert_eq!(seen.len(), count, "two different recipes have one digest");
+    }
+
+    fn locked() -> Locked {
+        let text = format!(
+            "version = 1\n[architecture.x86_64]\narchive = \"20260102T030405Z\"\nworker = \"{}\"\n\
+             [architecture.x86_64.base]\nowner = \"136693071363\"\nname = \"ami-1\"\n\
+             [architecture.x86_64.packages]\nffmpeg = \"7:7.1.1-1\"\n",
+            "a".repeat(64)
+        );
+        let lock = Lock::parse(&text).expect("a lock");
+        lock.of("x86_64").expect("there").clone()
+    }
+
+    #[test]
+    fn where_packages_come_from_is_not_in_the_digest() {
+        let digest = |change: fn(&mut Recipe)| {
+            let mut recipe = built_in();
+            recipe.locked = Some(locked());
+            change(&mut recipe);
+            recipe.digest("x", &"a".repeat(64)).expect("renders")
+        };
+        let original = digest(|_| {});
+        let elsewhere = digest(|recipe| {
+            recipe.settings.archive = Some(Archive {
+                main: "http://mirror.example/{timestamp}/".into(),
+                security: String::new(),
+            });
+            recipe.locked.as_mut().expect("locked").archive = "20270102T030405Z".into();
+        });
+        assert_eq!(original, elsewhere);
+    }
+
+    #[test]
+    fn another_worker_than_the_locks_is_refused() {
+        let mut recipe = built_in();
+        let worker = |digit: &str| WorkerFile {
+            path: "muck-worker".into(),
+            bytes: 1,
+            sha256: digit.repeat(64),
+        };
+        recipe.check_worker(&worker("b")).expect("no lock");
+        recipe.locked = Some(locked());
+        recipe.check_worker(&worker("a")).expect("the lock's");
+        let error = recipe.check_worker(&worker("b")).expect_err("another");
+        assert!(error.hints()[0].contains("--update"), "{:?}", error.hints());
+    }
+
+    #[test]
+    fn each_architecture_has_its_base_and_its_builder() {
+        let mut recipe = built_in();
+        assert_eq!(recipe.base_name(), "debian-13-amd64-*");
+        assert_eq!(recipe.builder_type().expect("named"), "c7i.large");
+        recipe.settings.architecture = "arm64".into();
+        assert_eq!(recipe.base_name(), "debian-13-arm64-*");
+        assert_eq!(recipe.builder_type().expect("named"), "c7g.large");
+        recipe.settings.builder.instance_type.remove("arm64");
+        assert!(recipe.builder_type().is_err());
+    }
+
+    #[test]
+    fn archives_are_urls_with_a_time_in_them() {
+        let with = |url: &str| {
+            let text = SETTINGS.replace(
+                "http://snapshot.debian.org/archive/debian/{timestamp}/",
+                url,
+            );
+            Recipe::new(&text, PROVISION, CHECK)
+        };
+        let recipe = with("https://a.example/{timestamp}/debian").expect("a URL");
+        let archive = recipe.settings.archive.expect("given");
+        assert_eq!(
+            archive.at("20260102T030405Z").0,
+            "https://a.example/20260102T030405Z/debian"
+        );
+        for bad in [
+            "http://a.example/debian/",
+            "file:///{timestamp}",
+            "http://a/{timestamp}\\\" ; reboot",
+            "",
+        ] {
+            assert!(with(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]
@@ -330,7 +544,7 @@ mod tests {
         )
         .expect_err("unknown key");
         assert!(error.to_string().contains("speed"), "{error}");
-        let error = Recipe::new(&SETTINGS.replace("\"30m\"", "\"1m\""), PROVISION, CHECK)
+        let error = Recipe::new(&SETTINGS.replace("\"30m\"", "\"30s\""), PROVISION, CHECK)
             .expect_err("too short");
         assert!(error.to_string().contains("builder.deadline"), "{error}");
     }

@@ -2,33 +2,37 @@
 //!
 //! Header lines (`Name: value`), then sections: a line `[name]` and its lines, each indented by a space.
 
+use std::fmt;
+
 use serde::Serialize;
 
+use super::manifest::{Manifest, section_name};
 use crate::error::{Error, Result};
 
 /// Longest failing script's last words that go into an error.
 const LAST_WORDS: usize = 15;
 
-/// A package in the image.
+/// A package that the bake brought in, or brought to another version.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct Package {
+pub struct Installed {
+    /// With `:architecture` behind it where that is not the image's own.
     pub name: String,
     pub version: String,
-    /// Debian's name: `amd64`, `all` …
-    pub architecture: String,
+    /// Debian's `Installed-Size`.
+    pub kib: u64,
+    /// Version that the base image had.
+    pub replaced: Option<String>,
 }
 
-/// A file that the bake made or changed.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct ChangedFile {
-    pub path: String,
-    /// Hex.
-    pub sha256: String,
-    /// Octal digits, e.g. `755`.
-    pub mode: String,
-    /// `uid:gid`.
-    pub owner: String,
-    pub bytes: u64,
+/// What the lock says and the builder found otherwise.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct NotAsLocked {
+    /// Name of the package.
+    pub package: String,
+    /// `None`: the lock does not know the package.
+    pub wanted: Option<String>,
+    /// Versions there are, comma-separated; `None`: none.
+    pub had: Option<String>,
 }
 
 /// What the builder says of itself.
@@ -46,8 +50,15 @@ pub struct Report {
     pub steps: Vec<(String, u64)>,
     /// The script's last lines.
     pub log: Vec<String>,
-    pub packages: Vec<Package>,
-    pub files: Vec<ChangedFile>,
+    /// The dated archive was used.
+    pub dated_archive: bool,
+    /// The same before anything was installed.
+    pub base_kib: Option<u64>,
+    pub installed: Vec<Installed>,
+    pub not_as_locked: Vec<NotAsLocked>,
+    pub manifest: Manifest,
+    /// Hex SHA-256 of the manifest in the image, as the builder counted it.
+    pub manifest_digest: Option<String>,
 }
 
 impl Report {
@@ -64,8 +75,12 @@ impl Report {
             root_kib: None,
             steps: Vec::new(),
             log: Vec::new(),
-            packages: Vec::new(),
-            files: Vec::new(),
+            dated_archive: false,
+            base_kib: None,
+            installed: Vec::new(),
+            not_as_locked: Vec::new(),
+            manifest: Manifest::default(),
+            manifest_digest: None,
         };
         let mut lines = text.lines().enumerate();
         if lines.next().map(|(_, line)| line) != Some("Muck-Report: 1") {
@@ -84,10 +99,7 @@ impl Report {
             };
             if let Some(item) = line.strip_prefix(' ') {
                 report.item(section, item).ok_or_else(wrong)?;
-            } else if let Some(name) = line
-                .strip_prefix('[')
-                .and_then(|name| name.strip_suffix(']'))
-            {
+            } else if let Some(name) = section_name(line) {
                 section = name;
             } else if let Some((name, value)) = line.split_once(':') {
                 status_seen |= name == "Status";
@@ -115,6 +127,9 @@ impl Report {
             "Exit" => self.exit = value.parse().ok()?,
             "Seconds" => self.seconds = value.parse().ok()?,
             "Root-KiB" => self.root_kib = value.parse().ok(),
+            "Base-KiB" => self.base_kib = value.parse().ok(),
+            "Archive" => self.dated_archive = value == "dated",
+            "Manifest" => self.manifest_digest = Some(value.to_owned()),
             // A later script may tell more.
             _ => {}
         }
@@ -128,24 +143,24 @@ impl Report {
                 self.steps.push((step.to_owned(), seconds.parse().ok()?));
             }
             "log" => self.log.push(item.to_owned()),
-            "packages" => {
-                let mut words = item.split(' ');
-                let mut word = || words.next().map(str::to_owned);
-                self.packages.push(Package {
-                    name: word()?,
-                    version: word()?,
-                    architecture: word()?,
+            "packages" | "files" | "links" | "folders" | "removed" => {
+                self.manifest.take(section, item)?;
+            }
+            "installed" => {
+                let mut words = item.splitn(4, ' ');
+                self.installed.push(Installed {
+                    name: words.next()?.to_owned(),
+                    version: words.next()?.to_owned(),
+                    kib: words.next()?.parse().unwrap_or(0),
+                    replaced: words.next().and_then(told),
                 });
             }
-            "files" => {
-                let mut words = item.splitn(5, ' ');
-                let mut word = || words.next().map(str::to_owned);
-                self.files.push(ChangedFile {
-                    sha256: word().filter(|sum| sum.len() == 64)?,
-                    mode: word()?,
-                    owner: word()?,
-                    bytes: word()?.parse().ok()?,
-                    path: word()?,
+            "lock" => {
+                let mut words = item.splitn(3, ' ');
+                self.not_as_locked.push(NotAsLocked {
+                    package: words.next()?.to_owned(),
+                    wanted: words.next().and_then(told),
+                    had: words.next().and_then(told),
                 });
             }
             _ => {}
@@ -156,23 +171,72 @@ impl Report {
     /// Fails if the script did, naming the step and the script's last words.
     pub fn check(&self) -> Result<()> {
         if self.succeeded && self.exit == 0 {
-            return Ok(());
+            return self.check_manifest();
+        }
+        if !self.not_as_locked.is_empty() {
+            return Err(self.lock_error());
         }
         let from = self.log.len().saturating_sub(LAST_WORDS);
-        let words = super::bake::indented(&self.log[from..]);
+        let words = super::builder::indented(&self.log[from..]);
         Err(Error::failed(format!(
             "provisioning failed in the step \"{}\" (exit code {}); its last lines:{words}",
             self.step, self.exit
         )))
     }
 
-    /// Version of a package in the image.
-    pub fn version_of(&self, package: &str) -> Option<&str> {
-        self.packages
-            .iter()
-            .find(|one| one.name == package)
-            .map(|one| one.version.as_str())
+    /// What the builder counted and what we read must be one manifest.
+    fn check_manifest(&self) -> Result<()> {
+        let ours = self.manifest.digest();
+        match &self.manifest_digest {
+            Some(theirs) if *theirs == ours => Ok(()),
+            theirs => Err(Error::failed(format!(
+                "the manifest in the image has the SHA-256 {}, the one reported {ours}: a recipe's script must write the sections of its report as the built-in one does",
+                theirs.as_deref().unwrap_or("(none was told)")
+            ))),
+        }
     }
+
+    fn lock_error(&self) -> Error {
+        let lines: String = self
+            .not_as_locked
+            .iter()
+            .take(LAST_WORDS)
+            .map(|one| format!("\n    {one}"))
+            .collect();
+        let more = match self.not_as_locked.len().saturating_sub(LAST_WORDS) {
+            0 => String::new(),
+            more => format!("\n    and {more} more"),
+        };
+        Error::failed(format!(
+            "packages are not as image.lock says (step \"{}\"):{lines}{more}",
+            self.step
+        ))
+        .hint("take the versions that there are now into the lock: muck bake --update")
+    }
+}
+
+impl fmt::Display for NotAsLocked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            package,
+            wanted,
+            had,
+        } = self;
+        match (wanted, had) {
+            (Some(wanted), Some(had)) => write!(f, "{package}: wanted {wanted}, there is {had}"),
+            (Some(wanted), None) => write!(f, "{package}: wanted {wanted}, there is none"),
+            (None, had) => write!(
+                f,
+                "{package}: not in the lock, installed was {}",
+                had.as_deref().unwrap_or("(no version)")
+            ),
+        }
+    }
+}
+
+/// The script writes `-` for nothing.
+fn told(word: &str) -> Option<String> {
+    (word != "-").then(|| word.to_owned())
 }
 
 #[cfg(test)]
@@ -186,7 +250,10 @@ Status: ok
 Step: report
 Exit: 0
 Seconds: 42
+Archive: dated
+Base-KiB: 312345
 Root-KiB: 812345
+Manifest: MANIFEST
 Colour: red
 [steps]
  3 update package lists
@@ -195,6 +262,9 @@ Colour: red
  == check
  [not a section]
  
+[installed]
+ ffmpeg 7:7.1.1-1+deb13u1 2345 -
+ libc6 2.41-2 9000 2.41-1
 [packages]
  ffmpeg 7:7.1.1-1+deb13u1 amd64
 [files]
@@ -203,15 +273,26 @@ Colour: red
 
     #[test]
     fn a_good_report_is_read() {
-        let report = Report::parse(GOOD).expect("reads");
+        let mut report = Report::parse(GOOD).expect("reads");
+        report.manifest_digest = Some(report.manifest.digest());
         report.check().expect("it succeeded");
+        assert!(report.dated_archive);
+        assert_eq!(report.base_kib, Some(312_345));
+        assert_eq!(
+            (report.installed[0].kib, &report.installed[0].replaced),
+            (2345, &None)
+        );
+        assert_eq!(report.installed[1].replaced.as_deref(), Some("2.41-1"));
         assert_eq!(report.seconds, 42);
         assert_eq!(report.root_kib, Some(812_345));
         assert_eq!(report.steps[1], ("install packages".to_owned(), 20));
         assert_eq!(report.log, ["== check", "[not a section]", ""]);
-        assert_eq!(report.version_of("ffmpeg"), Some("7:7.1.1-1+deb13u1"));
-        assert_eq!(report.files[0].path, "/usr/bin/a file");
-        assert_eq!(report.files[0].bytes, 1234);
+        assert_eq!(
+            report.manifest.version_of("ffmpeg"),
+            Some("7:7.1.1-1+deb13u1")
+        );
+        assert_eq!(report.manifest.files[0].path, "/usr/bin/a file");
+        assert_eq!(report.manifest.files[0].bytes, 1234);
     }
 
     #[test]
@@ -226,6 +307,31 @@ Colour: red
             Get:1 http://x
             E: Unable to locate package ffmpg
         "#);
+    }
+
+    #[test]
+    fn versions_other_than_the_locks_are_named() {
+        let text = "Muck-Report: 1\nStatus: failed\nStep: compare the archive with the lock\nExit: 1\n[lock]\n ffmpeg 7:7.1.1 7:7.1.5,7:7.1.4\n libgone 1 -\n libnew - 2\n";
+        let error = Report::parse(text)
+            .expect("reads")
+            .check()
+            .expect_err("failed");
+        insta::assert_snapshot!(error.to_string(), @r#"
+        packages are not as image.lock says (step "compare the archive with the lock"):
+            ffmpeg: wanted 7:7.1.1, there is 7:7.1.5,7:7.1.4
+            libgone: wanted 1, there is none
+            libnew: not in the lock, installed was 2
+        "#);
+        assert!(error.hints()[0].contains("muck bake --update"));
+    }
+
+    #[test]
+    fn a_manifest_that_is_not_the_images_is_refused() {
+        let error = Report::parse(GOOD)
+            .expect("reads")
+            .check()
+            .expect_err("another digest");
+        assert!(error.to_string().contains("SHA-256 MANIFEST"), "{error}");
     }
 
     #[test]

@@ -1,11 +1,14 @@
 //! The scripts of the image, rendered: what the builder runs, and `/etc/rc.local`.
 
+use std::io::Write as _;
 use std::time::Duration;
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use serde_json::json;
 
+use super::lock::Locked;
 use super::recipe::Recipe;
-use super::worker_file::WorkerFile;
 use crate::error::{Error, Result};
 use crate::resources::run_instances::USER_DATA_MAX;
 use crate::template;
@@ -25,23 +28,26 @@ pub struct Transfers {
     pub worker_sha256: String,
     /// Presigned PUT.
     pub report_url: String,
+    /// Date of the archive that is tried first; `None`: only the image's own is used.
+    pub archive: Option<String>,
 }
 
 impl Transfers {
     /// Fixed words in place of the URLs, for the digest.
-    pub fn placeholders(worker: &WorkerFile) -> Self {
+    pub fn placeholders(worker_sha256: &str) -> Self {
         Self {
             worker_url: "worker-url".to_owned(),
-            worker_sha256: worker.sha256.clone(),
+            worker_sha256: worker_sha256.to_owned(),
             report_url: "report-url".to_owned(),
+            archive: None,
         }
     }
 }
 
-/// The builder's user data.
+/// The script that the builder runs.
 ///
 /// # Errors
-/// If it does not fit into user data, or a value could mean something else to the shell.
+/// If a value could mean something else to the shell.
 pub fn provision(recipe: &Recipe, transfers: &Transfers) -> Result<String> {
     for url in [&transfers.worker_url, &transfers.report_url] {
         if url.contains(|c: char| c == '\'' || c.is_whitespace() || c.is_control()) {
@@ -56,10 +62,10 @@ pub fn provision(recipe: &Recipe, transfers: &Transfers) -> Result<String> {
         if !text.ends_with('\n')
             || text
                 .lines()
-                .any(|line| matches!(line, "MUCK_RC_LOCAL" | "MUCK_CHECK"))
+                .any(|line| matches!(line, "MUCK_RC_LOCAL" | "MUCK_CHECK" | "MUCK_PINS"))
         {
             return Err(Error::usage(format!(
-                "{name} of the image recipe must end with a line break and hold no line MUCK_RC_LOCAL or MUCK_CHECK"
+                "{name} of the image recipe must end with a line break and hold no line MUCK_RC_LOCAL, MUCK_CHECK or MUCK_PINS"
             )));
         }
     }
@@ -69,6 +75,10 @@ pub fn provision(recipe: &Recipe, transfers: &Transfers) -> Result<String> {
         .into_iter()
         .map(|spec| json!({ "spec": spec }))
         .collect();
+    let (archive_main, archive_security) = match (&recipe.settings.archive, &transfers.archive) {
+        (Some(archive), Some(date)) => archive.at(date),
+        _ => Default::default(),
+    };
     let data = json!({
         "ttl_minutes": minutes(recipe.deadline),
         "packages": packages,
@@ -77,16 +87,33 @@ pub fn provision(recipe: &Recipe, transfers: &Transfers) -> Result<String> {
         "report_url": transfers.report_url,
         "rc_local": rc_local,
         "check": recipe.check,
+        "pinned": recipe.locked.is_some(),
+        "pins": recipe.locked.as_ref().map(Locked::pins).unwrap_or_default(),
+        "archive_main": archive_main,
+        "archive_security": archive_security,
     });
-    let script = template::render("provision.sh.hbs", &recipe.provision, &data)?;
-    if script.len() > USER_DATA_MAX {
+    template::render("provision.sh.hbs", &recipe.provision, &data)
+}
+
+/// The script as user data: packed by gzip, which cloud-init unpacks, because a lock's packages alone
+/// fill most of what EC2 takes.
+///
+/// # Errors
+/// If it does not fit even so.
+pub fn user_data(script: &str) -> Result<Vec<u8>> {
+    let failed = |error| Error::failed("cannot pack the provision script").because(error);
+    let mut packer = GzEncoder::new(Vec::new(), Compression::best());
+    packer.write_all(script.as_bytes()).map_err(failed)?;
+    let packed = packer.finish().map_err(failed)?;
+    if packed.len() > USER_DATA_MAX {
         return Err(Error::failed(format!(
-            "the provision script has {} bytes, but EC2 takes {USER_DATA_MAX} as user data",
-            script.len()
+            "the provision script has {} bytes, {} packed, but EC2 takes {USER_DATA_MAX} as user data",
+            script.len(),
+            packed.len()
         ))
         .hint("shorten provision.sh.hbs or check.sh of the image recipe"));
     }
-    Ok(script)
+    Ok(packed)
 }
 
 /// `/etc/rc.local` of the image.
@@ -105,22 +132,54 @@ fn minutes(duration: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write as _;
+    use std::collections::BTreeMap;
     use std::process::{Command, Stdio};
 
-    use super::*;
+    use sha2::{Digest, Sha256};
 
-    fn worker() -> WorkerFile {
-        WorkerFile {
-            path: "muck-worker".into(),
-            bytes: 1,
-            sha256: "0123456789abcdef".repeat(4),
+    use super::*;
+    use crate::image::lock::LockedBase;
+
+    fn sum() -> String {
+        "0123456789abcdef".repeat(4)
+    }
+
+    /// With everything in it that a script can have.
+    fn locked() -> (Recipe, Transfers) {
+        let mut recipe = Recipe::load(None).expect("valid");
+        let mut packages = BTreeMap::new();
+        // As many as ffmpeg brings into Debian 13, with names and versions of usual length.
+        for number in 0..220_u32 {
+            let sum = hex::encode(Sha256::digest(number.to_be_bytes()));
+            packages.insert(
+                format!("lib{}-{number}", &sum[..8]),
+                format!(
+                    "1:{}.{}+dfsg-{}+deb13u1",
+                    &sum[8..10],
+                    &sum[10..12],
+                    number % 7
+                )
+                .replace(|c: char| c.is_ascii_lowercase(), "3"),
+            );
         }
+        recipe.locked = Some(Locked {
+            archive: "20260102T030405Z".into(),
+            worker: sum(),
+            base: LockedBase {
+                owner: "136693071363".into(),
+                name: "debian-13-amd64-20260101-1234".into(),
+                ids: BTreeMap::new(),
+            },
+            packages,
+        });
+        let mut transfers = Transfers::placeholders(&sum());
+        transfers.archive = Some("20260102T030405Z".into());
+        (recipe, transfers)
     }
 
     fn rendered() -> String {
         let recipe = Recipe::load(None).expect("valid");
-        provision(&recipe, &Transfers::placeholders(&worker())).expect("renders")
+        provision(&recipe, &Transfers::placeholders(&sum())).expect("renders")
     }
 
     /// Lets a shell read the script without running it.
@@ -148,6 +207,8 @@ mod tests {
     #[test]
     fn scripts_are_shell() {
         assert_is_shell(&rendered());
+        let (recipe, transfers) = locked();
+        assert_is_shell(&provision(&recipe, &transfers).expect("renders"));
         assert_is_shell(&rc_local().expect("renders"));
         assert_is_shell(&Recipe::load(None).expect("valid").check);
     }
@@ -171,25 +232,53 @@ mod tests {
 
     #[test]
     fn the_longest_urls_still_fit_into_user_data() {
-        let recipe = Recipe::load(None).expect("valid");
-        // A presigned URL with a session token of the length that STS documents as typical, twice over.
-        let url = format!(
-            "https://bucket.s3.region.amazonaws.com/{}",
-            "x".repeat(2600)
-        );
-        let transfers = Transfers {
-            worker_url: url.clone(),
-            worker_sha256: worker().sha256,
-            report_url: url,
+        let (recipe, mut transfers) = locked();
+        // Presigned URLs with a session token of the length that STS documents as typical, twice over,
+        // and what cannot be packed: a signature of its own each.
+        let token: String = (0..40_u32)
+            .map(|part| hex::encode(Sha256::digest(part.to_be_bytes())))
+            .collect();
+        let url = |name: &str| {
+            format!(
+                "https://bucket.s3.region.amazonaws.com/{name}?token={token}&signature={}",
+                hex::encode(Sha256::digest(name))
+            )
         };
-        let script = provision(&recipe, &transfers).expect("fits");
-        assert!(script.len() <= USER_DATA_MAX);
+        transfers.worker_url = url("worker");
+        transfers.report_url = url("report");
+        let script = provision(&recipe, &transfers).expect("renders");
+        let packed = user_data(&script).expect("fits");
+        assert!(packed.len() <= USER_DATA_MAX);
+        let mut unpacked = String::new();
+        std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(&*packed), &mut unpacked)
+            .expect("unpacks");
+        assert_eq!(unpacked, script);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_said() {
+        let noise: String = (0..1000_u32)
+            .map(|part| hex::encode(Sha256::digest(part.to_be_bytes())))
+            .collect();
+        let error = user_data(&noise).expect_err("too long");
+        assert!(error.to_string().contains("16384"), "{error}");
+    }
+
+    #[test]
+    fn a_lock_reaches_the_script() {
+        let (recipe, transfers) = locked();
+        let script = provision(&recipe, &transfers).expect("renders");
+        let pins = recipe.locked.as_ref().expect("locked").pins();
+        assert!(script.contains(&format!("<<'MUCK_PINS'\n{pins}MUCK_PINS\n")));
+        assert!(script.contains("/archive/debian/20260102T030405Z/ $codename main"));
+        let free = rendered();
+        assert!(!free.contains("MUCK_PINS") && !free.contains("snapshot.debian.org"));
     }
 
     #[test]
     fn a_url_that_would_leave_its_quotes_is_refused() {
         let recipe = Recipe::load(None).expect("valid");
-        let mut transfers = Transfers::placeholders(&worker());
+        let mut transfers = Transfers::placeholders(&sum());
         transfers.report_url = "http://x/'; reboot; '".to_owned();
         assert!(provision(&recipe, &transfers).is_err());
     }
@@ -205,7 +294,7 @@ mod tests {
             .settings
             .packages
             .insert("bubblewrap".into(), "*".into());
-        let script = provision(&recipe, &Transfers::placeholders(&worker())).expect("renders");
+        let script = provision(&recipe, &Transfers::placeholders(&sum())).expect("renders");
         assert!(
             script.contains("ca-certificates curl 'bubblewrap' 'ffmpeg=7:7.1.1-1'\n"),
             "{script}"

@@ -22,6 +22,8 @@ const ATTEMPTS: u32 = 5;
 pub struct Image {
     pub id: String,
     pub name: String,
+    /// Account id.
+    pub owner: String,
     /// `available`, `pending`, `failed` …
     pub state: String,
     /// `x86_64` or `arm64`.
@@ -61,6 +63,7 @@ impl Image {
         Some(Self {
             id: image.image_id?,
             name: image.name.unwrap_or_default(),
+            owner: image.owner_id.unwrap_or_default(),
             state: image
                 .state
                 .map(|state| state.as_str().to_owned())

@@ -11,6 +11,7 @@ pub mod ec2_tags;
 pub mod image;
 pub mod instance;
 pub mod instance_profile;
+pub mod instance_type;
 pub mod message;
 pub mod object;
 pub mod placement;

@@ -93,6 +93,11 @@ if [ "$FIRST_BOOT" = yes ]; then
     mkdir -p "/var/lib/cloud/instances/$INSTANCE_ID/scripts"
     ln -sfn "instances/$INSTANCE_ID" /var/lib/cloud/instance
     if [ -f $run/user-data ]; then
+        # cloud-init unpacks what gzip has packed before it looks at what it is.
+        if [ "$(od -A n -t x1 -N 2 $run/user-data)" = ' 1f 8b' ]; then
+            mv $run/user-data $run/user-data.gz
+            gzip -d $run/user-data.gz || echo '[localcloud] The user data could not be unpacked'
+        fi
         cp $run/user-data /var/lib/cloud/instance/user-data.txt
         chmod 600 /var/lib/cloud/instance/user-data.txt
         if [ "$(head -c 2 $run/user-data)" = '#!' ]; then
