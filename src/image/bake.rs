@@ -135,16 +135,13 @@ pub(super) async fn cleaning_up<T>(
 /// worker binary at hand.
 pub async fn find(cloud: &Cloud) -> Result<Option<Image>> {
     let recipe = Recipe::of(&cloud.config)?;
-    let digest = match &recipe.locked {
-        Some(locked) => {
-            let base = format!("{}/{}", locked.base.owner, locked.base.name);
-            recipe.digest(&base, &locked.worker)?
-        }
-        None => {
-            let worker = WorkerFile::find(&cloud.config, &recipe.settings.architecture)?;
-            let base = base::find(cloud, &recipe).await?;
-            recipe.digest(&base::key(&base), &worker.sha256)?
-        }
+    let digest = if let Some(locked) = &recipe.locked {
+        let base = format!("{}/{}", locked.base.owner, locked.base.name);
+        recipe.digest(&base, &locked.worker)?
+    } else {
+        let worker = WorkerFile::find(&cloud.config, &recipe.settings.architecture)?;
+        let base = base::find(cloud, &recipe).await?;
+        recipe.digest(&base::key(&base), &worker.sha256)?
     };
     find_image(cloud, &digest).await
 }

@@ -179,8 +179,9 @@ impl Locked {
     pub fn pins(&self) -> String {
         self.packages
             .iter()
-            .map(|(name, version)| format!("{name} {version}\n"))
-            .collect()
+            .fold(String::new(), |text, (name, version)| {
+                text + name + " " + version + "\n"
+            })
     }
 
     /// Refuses what could mean something else in a shell script or a URL.

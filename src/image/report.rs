@@ -197,12 +197,13 @@ impl Report {
     }
 
     fn lock_error(&self) -> Error {
-        let lines: String = self
+        let told: Vec<String> = self
             .not_as_locked
             .iter()
             .take(LAST_WORDS)
-            .map(|one| format!("\n    {one}"))
+            .map(ToString::to_string)
             .collect();
+        let lines = super::builder::indented(&told);
         let more = match self.not_as_locked.len().saturating_sub(LAST_WORDS) {
             0 => String::new(),
             more => format!("\n    and {more} more"),

@@ -102,9 +102,9 @@ pub fn provision(recipe: &Recipe, transfers: &Transfers) -> Result<String> {
 /// If it does not fit even so.
 pub fn user_data(script: &str) -> Result<Vec<u8>> {
     let failed = |error| Error::failed("cannot pack the provision script").because(error);
-    let mut packer = GzEncoder::new(Vec::new(), Compression::best());
-    packer.write_all(script.as_bytes()).map_err(failed)?;
-    let packed = packer.finish().map_err(failed)?;
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
+    gzip.write_all(script.as_bytes()).map_err(failed)?;
+    let packed = gzip.finish().map_err(failed)?;
     if packed.len() > USER_DATA_MAX {
         return Err(Error::failed(format!(
             "the provision script has {} bytes, {} packed, but EC2 takes {USER_DATA_MAX} as user data",

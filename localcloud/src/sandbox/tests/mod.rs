@@ -134,6 +134,26 @@ fn spec(id: &str, layers: &[&str], script: &str) -> BootSpec {
     }
 }
 
+/// The same with the script packed, as cloud-init takes it too.
+fn packed_spec(id: &str, script: &str) -> BootSpec {
+    use std::io::Write as _;
+    let mut gzip = std::process::Command::new("gzip")
+        .arg("-c")
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("Debian's essential gzip");
+    let mut input = gzip.stdin.take().expect("piped");
+    input.write_all(script.as_bytes()).expect("written");
+    drop(input);
+    let packed = gzip.wait_with_output().expect("ends").stdout;
+    assert_eq!(packed[..2], [0x1f, 0x8b]);
+    BootSpec {
+        user_data: Some(packed),
+        ..spec(id, &[BASE], "")
+    }
+}
+
 /// Whether a process whose command line holds `mark` lives.
 fn lives(mark: &str) -> bool {
     super::processes::all().iter().any(|process| {

@@ -119,3 +119,14 @@ async fn killing_the_server_kills_the_guests() {
 async fn server_to_kill() {
     serve_until_killed(DriverChoice::Process).await;
 }
+
+#[tokio::test]
+async fn packed_user_data_is_unpacked_here_too() {
+    let mut room = Room::process().await;
+    let script = "#!/bin/sh\necho was packed\npoweroff\n";
+    room.driver.boot(packed_spec("i-1", script)).await.unwrap();
+    assert_eq!(room.off().await, ("i-1".to_owned(), PowerOff::Guest));
+    let console = room.console("i-1").await;
+    assert!(console.contains("was packed"), "{console}");
+    room.close().await;
+}
