@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::account::sweep::Own;
 use crate::commands;
 use crate::config::Overrides;
 use crate::names::StackName;
@@ -43,6 +44,9 @@ pub struct GlobalArgs {
     /// Print data as JSON
     #[arg(long, global = true)]
     pub json: bool,
+    /// Do not look for what has expired beside the command
+    #[arg(long, global = true, env = "MUCK_NO_SWEEP", value_parser = clap::builder::FalseyValueParser::new())]
+    pub no_sweep: bool,
     /// Say nothing but data, warnings and errors
     #[arg(long, short = 'q', global = true)]
     pub quiet: bool,
@@ -82,6 +86,8 @@ pub enum Command {
     Results(commands::results::Args),
     /// What a batch cost, from what it really used
     Bill(commands::bill::Args),
+    /// List all stacks of the account in the region: age, end, what runs, what it costs an hour
+    Ls(commands::ls::Args),
     /// Delete the stack and all that is in it, and show what is left
     Down(commands::down::Args),
     /// The local cloud: serve, status, stop, reset
@@ -89,6 +95,16 @@ pub enum Command {
 }
 
 impl Command {
+    /// What the command does with the stack that it is given, for the sweep beside it.
+    pub fn own_stack(&self) -> Own {
+        match self {
+            Self::Plan(_) | Self::Status(_) | Self::Results(_) | Self::Bill(_) | Self::Ls(_) => {
+                Own::LookedAt
+            }
+            _ => Own::Changed,
+        }
+    }
+
     /// Commands that answer signals by cleaning up, rather than by stopping where they are.
     pub fn tears_down_itself(&self) -> bool {
         matches!(

@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::error::Result;
 use crate::event::Events;
 use crate::lifetime::{Lifetime, whole_seconds};
-use crate::names::Names;
+use crate::names::{Names, StackName};
 
 #[derive(Debug, Clone)]
 pub struct Cloud {
@@ -21,6 +21,21 @@ pub struct Cloud {
 }
 
 impl Cloud {
+    /// What to type to remove the stack.
+    pub fn down_command(&self) -> String {
+        let local = if self.local { " --local" } else { "" };
+        format!("muck down --stack {}{local}", self.names.stack)
+    }
+
+    /// The same place, another stack.
+    #[must_use]
+    pub fn of_stack(&self, stack: &StackName) -> Self {
+        let mut other = self.clone();
+        other.names.stack.clone_from(stack);
+        other.config.stack.clone_from(stack);
+        other
+    }
+
     /// How long the stack shall live if it is used now.
     pub fn lifetime(&self) -> Lifetime {
         Lifetime {

@@ -27,6 +27,7 @@ struct File {
     instances: Option<u32>,
     instance_type: Option<String>,
     ttl: Option<String>,
+    sweep: Option<bool>,
     idle: Option<String>,
     email: Option<String>,
     subnet: Option<String>,
@@ -52,6 +53,8 @@ pub struct Config {
     pub ttl: SignedDuration,
     /// What may happen to the stack when it has expired; decided by the command.
     pub on_expiry: OnExpiry,
+    /// Look, beside each command, for what has expired, and remove it.
+    pub sweep: bool,
     /// How long both queues' counts must be 0 before a worker ends.
     pub idle: SignedDuration,
     /// Told by mail when a worker starts and stops.
@@ -181,6 +184,7 @@ fn resolve(file: File) -> Result<Config> {
         instance_type: file.instance_type,
         ttl,
         on_expiry: OnExpiry::default(),
+        sweep: file.sweep.unwrap_or(true),
         idle: duration("idle", file.idle.as_deref(), DEFAULT_IDLE)?,
         email: file.email,
         subnet: file.subnet,

@@ -3,6 +3,7 @@
 //! cli → config → inventory → plan → apply → resources → AWS; events flow back to `ui`.
 //! Nothing lower imports anything higher.
 
+pub mod account;
 pub mod aws;
 pub mod batch;
 pub mod cli;
@@ -39,15 +40,21 @@ pub async fn run(cli: Cli) -> u8 {
         events: events.clone(),
     };
     let session = Session {
+        own: cli.command.own_stack(),
         global: cli.global,
         ui,
         events,
+        sweep: std::sync::Mutex::default(),
     };
     let outcome = if cli.command.tears_down_itself() {
         Box::pin(dispatch(&cli.command, &session)).await
     } else {
         until_interrupted(Box::pin(dispatch(&cli.command, &session))).await
     };
+    match &outcome {
+        Err(error) if error.kind() == Kind::Interrupted => session.sweep_ends(),
+        _ => session.sweep_done().await,
+    }
     // All senders must be gone before the drawing can end.
     drop(session);
     if tokio::time::timeout(std::time::Duration::from_secs(2), drawing)
@@ -82,6 +89,7 @@ async fn dispatch(command: &Command, session: &Session) -> Result<()> {
         Command::Init(args) => commands::init::run(args, session),
         Command::Up(args) => commands::up::run(args, session).await,
         Command::Plan(args) => commands::plan::run(args, session).await,
+        Command::Ls(args) => Box::pin(commands::ls::run(args, session)).await,
         Command::Down(args) => commands::down::run(args, session).await,
         Command::Bake(args) => Box::pin(commands::bake::run(args, session)).await,
         Command::Launch(args) => Box::pin(commands::launch::run(args, session)).await,

@@ -1,6 +1,8 @@
 //! Every name and tag, derived from stack, account and region. There is no state file: whoever
 //! knows these three finds everything.
 
+pub mod reading;
+
 use std::fmt;
 use std::str::FromStr;
 

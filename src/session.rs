@@ -1,5 +1,10 @@
 //! What one run of the program has: its options, its settings, its printer.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::task::JoinHandle;
+
+use crate::account::sweep::{self, Own};
 use crate::aws::Target;
 use crate::cli::GlobalArgs;
 use crate::cloud::Cloud;
@@ -14,6 +19,10 @@ pub struct Session {
     pub global: GlobalArgs,
     pub ui: Ui,
     pub events: Events,
+    /// What the command does with its stack.
+    pub own: Own,
+    /// The sweep beside the command, once a cloud is known.
+    pub sweep: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Session {
@@ -37,16 +46,54 @@ impl Session {
             region: config.region.clone(),
             ..Target::default()
         };
-        Cloud::connect(&target, config, self.events.clone()).await
+        let cloud = Cloud::connect(&target, config, self.events.clone()).await?;
+        self.begin_sweep(&cloud);
+        Ok(cloud)
+    }
+
+    fn begin_sweep(&self, cloud: &Cloud) {
+        let mut sweep = self.sweep();
+        if self.global.no_sweep || !cloud.config.sweep || sweep.is_some() {
+            return;
+        }
+        let (cloud, own) = (cloud.clone(), self.own);
+        *sweep = Some(tokio::spawn(async move {
+            Box::pin(sweep::sweep(&cloud, own)).await;
+        }));
+    }
+
+    fn sweep(&self) -> MutexGuard<'_, Option<JoinHandle<()>>> {
+        self.sweep.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns when the sweep has ended, or has taken too long. What it leaves is found again.
+    pub async fn sweep_done(&self) {
+        let Some(handle) = self.sweep().take() else {
+            return;
+        };
+        let stop = handle.abort_handle();
+        if tokio::time::timeout(sweep::PATIENCE, handle).await.is_err() {
+            tracing::debug!("the sweep takes too long: what is left is for the next one");
+            stop.abort();
+        }
+    }
+
+    /// Ends the sweep where it is.
+    pub fn sweep_ends(&self) {
+        if let Some(handle) = self.sweep().take() {
+            handle.abort();
+        }
     }
 
     /// Connects to the local cloud, which is started if it does not run.
     pub async fn local_cloud(&self, mut config: Config) -> Result<Cloud> {
         let target = local::target(&self.events, &mut config).await?;
         let cloud = Cloud::connect(&target, config, self.events.clone()).await?;
-        Ok(Cloud {
+        let cloud = Cloud {
             local: true,
             ..cloud
-        })
+        };
+        self.begin_sweep(&cloud);
+        Ok(cloud)
     }
 }

@@ -5,6 +5,8 @@ mod bad_input;
 mod bakes;
 mod crash_point;
 mod crash_sweep;
+mod drift;
+mod expired;
 mod harness;
 mod interrupted;
 mod launches;

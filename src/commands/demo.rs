@@ -42,6 +42,7 @@ pub async fn run(args: &Args, session: &Session) -> Result<()> {
 
     let local = local::ensure(&session.events).await?;
     let outcome = in_local_cloud(args, session, clips.path()).await;
+    session.sweep_done().await;
     local.stop_if_started().await?;
     outcome?;
     session

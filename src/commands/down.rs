@@ -1,5 +1,7 @@
 //! `muck down`: deletes the stack, and tells what is left.
 
+mod all_expired;
+
 use indicatif::BinaryBytes;
 use serde_json::json;
 
@@ -18,6 +20,9 @@ pub struct Args {
     /// Keep the AMI for the next time (its snapshot's storage costs money)
     #[arg(long)]
     keep_image: bool,
+    /// All stacks of the account in this region that have expired, instead of one
+    #[arg(long)]
+    all_expired: bool,
     /// Do not ask
     #[arg(long, short)]
     yes: bool,
@@ -29,23 +34,34 @@ pub async fn run(args: &Args, session: &Session) -> Result<()> {
         keep_data: args.keep_data,
         keep_image: args.keep_image,
     };
+    if args.all_expired {
+        return all_expired::run(&cloud, options, args.yes, session).await;
+    }
     let survey = Survey::take(&cloud, Depths::Counted).await;
-    let doomed: Vec<Thing> = survey
-        .things(&cloud)
-        .into_iter()
-        .filter(|thing| !keeps(options, thing.kind))
-        .collect();
-    let confirmed = if args.yes || doomed.is_empty() {
+    let doomed = doomed_text(&cloud, &survey, options);
+    let confirmed = if doomed.is_empty() {
+        Confirmed::by_flag()
+    } else if args.yes {
+        session
+            .events
+            .note(format!("This is deleted for good:\n{doomed}"));
         Confirmed::by_flag()
     } else {
-        let list: Vec<String> = doomed
-            .iter()
-            .map(|thing| format!("  {}", line(thing)))
-            .collect();
-        let question = format!("This is deleted for good:\n{}\nDelete it?", list.join("\n"));
+        let question = format!("This is deleted for good:\n{doomed}\nDelete it?");
         Confirmed::by_answer(session.ui.confirm(&question).await)?
     };
     delete_and_tell(&cloud, &survey, options, confirmed, session).await
+}
+
+/// What is to be deleted, a line a thing.
+fn doomed_text(cloud: &Cloud, survey: &Survey, options: DownOptions) -> String {
+    survey
+        .things(cloud)
+        .iter()
+        .filter(|thing| !keeps(options, thing.kind))
+        .map(|thing| format!("  {}", line(thing)))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// Deletes what the survey found, closes the ledger's books on it, and tells what is left.
@@ -132,13 +148,7 @@ fn clean_text(cloud: &Cloud, report: &TeardownReport) -> String {
         text.push_str("\n  ");
         text.push_str(&line(thing));
     }
-    text + "\nTo remove that too: " + &down_command(cloud)
-}
-
-/// What to type to remove the stack.
-pub(super) fn down_command(cloud: &Cloud) -> String {
-    let local = if cloud.local { " --local" } else { "" };
-    format!("muck down --stack {}{local}", cloud.names.stack)
+    text + "\nTo remove that too: " + &cloud.down_command()
 }
 
 /// `input bucket      muck-…  12 objects, 3.4 MiB`

@@ -7,6 +7,7 @@ pub mod down;
 pub mod init;
 pub mod launch;
 pub mod local;
+pub mod ls;
 pub mod plan;
 pub mod results;
 pub mod run;

@@ -69,6 +69,7 @@ pub async fn run(args: &Args, session: &Session) -> Result<()> {
     };
     let outcome = in_own_stack(session, &job).await;
     if let Some(local) = local {
+        session.sweep_done().await;
         local.stop_if_started().await?;
     }
     outcome
@@ -206,10 +207,7 @@ async fn refuse_a_stack_in_use(cloud: &Cloud) -> Result<()> {
         there.join("\n")
     ))
     .hint("give this run a stack of its own: --stack NAME")
-    .hint(format!(
-        "or remove what is there: {}",
-        down::down_command(cloud)
-    )))
+    .hint(format!("or remove what is there: {}", cloud.down_command())))
 }
 
 /// What exists of the stack and is of a kind that counts, one line each.
@@ -240,7 +238,7 @@ async fn convert(cloud: &Cloud, job: &Job, session: &Session, summary: &mut Summ
         "Stack {} in {} (should this machine die: {} --yes)",
         cloud.names.stack,
         cloud.names.region,
-        down::down_command(cloud)
+        cloud.down_command()
     ));
     stack::up(cloud).await?;
 
@@ -315,5 +313,5 @@ async fn still_there(cloud: &Cloud) -> Error {
         Kind::Interrupted,
         format!("interrupted while stack {name} was torn down; {left}"),
     )
-    .hint(format!("remove it: {} --yes", down::down_command(cloud)))
+    .hint(format!("remove it: {} --yes", cloud.down_command()))
 }

@@ -29,12 +29,35 @@ pub struct Contents {
     pub unfinished_uploads: u64,
 }
 
+impl Contents {
+    fn of(page: &Versions) -> Self {
+        let sizes = page.versions().iter();
+        Self {
+            objects: page.versions().len() as u64,
+            bytes: sizes
+                .map(|version| u64::try_from(version.size().unwrap_or(0)).unwrap_or(0))
+                .sum(),
+            delete_markers: page.delete_markers().len() as u64,
+            unfinished_uploads: 0,
+        }
+    }
+}
+
 /// Counts what is in a bucket; nothing for one that is not there.
 pub async fn count(aws: &Aws, name: &str) -> Result<Contents> {
     let (objects, uploads) = tokio::join!(count_objects(aws, name), count_uploads(aws, name));
     let mut contents = objects?;
     contents.unfinished_uploads = uploads?;
     Ok(contents)
+}
+
+/// The first page only: at most 1,000 versions, one call. Also says whether there is more.
+pub async fn glance(aws: &Aws, name: &str) -> Result<(Contents, bool)> {
+    match versions(aws, name, &Marker::default()).await {
+        Ok(page) => Ok((Contents::of(&page), page.is_truncated.unwrap_or(false))),
+        Err(cause) if cause.is("NoSuchBucket") => Ok((Contents::default(), false)),
+        Err(cause) => Err(cannot("list the objects of", name, cause)),
+    }
 }
 
 async fn count_objects(aws: &Aws, name: &str) -> Result<Contents> {
@@ -46,13 +69,10 @@ async fn count_objects(aws: &Aws, name: &str) -> Result<Contents> {
             Err(cause) if cause.is("NoSuchBucket") => return Ok(Contents::default()),
             Err(cause) => return Err(cannot("list the objects of", name, cause)),
         };
-        contents.objects += page.versions().len() as u64;
-        contents.bytes += page
-            .versions()
-            .iter()
-            .map(|version| u64::try_from(version.size().unwrap_or(0)).unwrap_or(0))
-            .sum::<u64>();
-        contents.delete_markers += page.delete_markers().len() as u64;
+        let more = Contents::of(&page);
+        contents.objects += more.objects;
+        contents.bytes += more.bytes;
+        contents.delete_markers += more.delete_markers;
         match Marker::after(page) {
             Some(next) => from = next,
             None => return Ok(contents),

@@ -23,6 +23,16 @@ pub(super) fn of_stack(stack: &StackName) -> Filter {
     filter(&format!("tag:{TAG_STACK}"), [stack.as_str()])
 }
 
+/// Keeps things of any stack.
+pub(super) fn of_any_stack() -> Filter {
+    filter("tag-key", [TAG_STACK])
+}
+
+/// The stack that tags name, if it can be one.
+pub fn stack(tags: &Tags) -> Option<StackName> {
+    tags.get(TAG_STACK)?.parse().ok()
+}
+
 /// The part of a create call that tags what it makes, so that nothing is ever there untagged.
 pub(super) fn specification(kind: ResourceType, tags: &[(String, String)]) -> TagSpecification {
     let tags = tags

@@ -104,6 +104,13 @@ pub async fn list(aws: &Aws, stack: &StackName) -> Result<Vec<Image>> {
         })
 }
 
+/// The images of all stacks of the account in this region.
+pub async fn list_of_all(aws: &Aws) -> Result<Vec<Image>> {
+    describe(aws, "self", vec![ec2_tags::of_any_stack()])
+        .await
+        .map_err(|cause| Error::failed("cannot list the images").because(cause))
+}
+
 /// All our images of that recipe, whichever stack baked them, the newest first: what a recipe makes
 /// does not depend on the stack.
 pub async fn list_of_recipe(aws: &Aws, digest: &str) -> Result<Vec<Image>> {

@@ -177,6 +177,15 @@ pub async fn list(aws: &Aws, stack: &StackName) -> Result<Vec<Instance>> {
         })
 }
 
+/// Those of all stacks of the account in this region that are not terminated.
+pub async fn list_live_of_all(aws: &Aws) -> Result<Vec<Instance>> {
+    let mut instances = describe(aws, vec![ec2_tags::of_any_stack()])
+        .await
+        .map_err(|cause| Error::failed("cannot list the instances").because(cause))?;
+    instances.retain(|instance| instance.state != InstanceState::Terminated);
+    Ok(instances)
+}
+
 /// The stack's instances that are not terminated: pending, running, stopping, stopped and
 /// shutting down. Empty may mean "not yet seen": look twice before you believe it.
 pub async fn list_live(aws: &Aws, stack: &StackName) -> Result<Vec<Instance>> {
@@ -230,8 +239,11 @@ pub async fn terminate(aws: &Aws, ids: &[String]) -> Result<()> {
             continue;
         }
         // One bad id fails the whole call, so ask for each alone.
-        let single = stream::iter(some)
-            .map(|id| async move { (id.clone(), terminate_one(aws, id).await) })
+        let single = stream::iter(some.to_vec())
+            .map(|id| async move {
+                let outcome = terminate_one(aws, &id).await;
+                (id, outcome)
+            })
             .buffer_unordered(PARALLEL)
             .collect::<Vec<_>>()
             .await;

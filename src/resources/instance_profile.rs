@@ -1,6 +1,8 @@
 //! IAM instance profiles: what hands a role to an instance.
 
-use super::role::{ABSENT, CONFLICTS, EXISTS, SETTLE_LIMIT, plain_tags, sdk_tags};
+use jiff::Timestamp;
+
+use super::role::{ABSENT, CONFLICTS, EXISTS, Listed, SETTLE_LIMIT, plain_tags, sdk_tags};
 use super::{Attributes, Found, Presence, ours};
 use crate::aws::{Aws, Cause};
 use crate::error::{Error, Result};
@@ -15,6 +17,30 @@ const FULL: &str = "LimitExceeded";
 
 pub async fn look(aws: &Aws, name: &str) -> Result<Option<Presence>> {
     Ok(find(aws, name).await?.map(|found| found.presence))
+}
+
+/// All instance profiles of the account below `path`, of all regions.
+pub async fn list(aws: &Aws, path: &str) -> Result<Vec<Listed>> {
+    let mut pages = aws
+        .iam
+        .list_instance_profiles()
+        .path_prefix(path)
+        .into_paginator()
+        .items()
+        .send();
+    let mut profiles = Vec::new();
+    while let Some(profile) = pages.next().await {
+        let profile = profile.map_err(|error| {
+            Error::failed(format!("cannot list the instance profiles below {path}"))
+                .because(Cause::from(error))
+        })?;
+        profiles.push(Listed {
+            created: Timestamp::from_second(profile.create_date.secs()).ok(),
+            path: profile.path,
+            name: profile.instance_profile_name,
+        });
+    }
+    Ok(profiles)
 }
 
 /// The profile with its role, or `None`.

@@ -31,6 +31,9 @@ const COMPARED: [&str; 6] = [
     POLICY,
 ];
 
+/// Queues on one page of a list: SQS's most. Without a size it tells no second page.
+const LIST_PAGE: i32 = 1000;
+
 /// A deleted queue's name is refused for 60 s by SQS's documentation; 84 s has been seen.
 const NAME_LIMIT: Duration = Duration::from_secs(150);
 
@@ -84,6 +87,25 @@ pub async fn look(aws: &Aws, name: &str) -> Result<Option<Presence>> {
     Ok(tags(aws, name, &id)
         .await?
         .map(|tags| Presence { id, tags }))
+}
+
+/// Names of all queues of the account in this region that begin with `prefix`.
+pub async fn list(aws: &Aws, prefix: &str) -> Result<Vec<String>> {
+    let mut pages = aws
+        .sqs
+        .list_queues()
+        .queue_name_prefix(prefix)
+        .into_paginator()
+        .page_size(LIST_PAGE)
+        .items()
+        .send();
+    let mut names = Vec::new();
+    while let Some(url) = pages.next().await {
+        let url = url
+            .map_err(|error| Error::failed("cannot list the queues").because(Cause::from(error)))?;
+        names.extend(url.rsplit_once('/').map(|(_, name)| name.to_owned()));
+    }
+    Ok(names)
 }
 
 /// The queue with its settings, or `None`.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use aws_sdk_iam::types::Tag;
+use jiff::Timestamp;
 use percent_encoding::percent_decode_str;
 
 use super::policy::canonical;
@@ -49,6 +50,37 @@ async fn get(aws: &Aws, name: &str) -> Result<Option<aws_sdk_iam::types::Role>> 
         Err(cause) if cause.is(ABSENT) => Ok(None),
         Err(cause) => Err(cannot("look at", name, cause)),
     }
+}
+
+/// A role or instance profile as the account's list has it: without its tags.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    pub path: String,
+    pub name: String,
+    pub created: Option<Timestamp>,
+}
+
+/// All roles of the account below `path`, of all regions.
+pub async fn list(aws: &Aws, path: &str) -> Result<Vec<Listed>> {
+    let mut pages = aws
+        .iam
+        .list_roles()
+        .path_prefix(path)
+        .into_paginator()
+        .items()
+        .send();
+    let mut roles = Vec::new();
+    while let Some(role) = pages.next().await {
+        let role = role.map_err(|error| {
+            Error::failed(format!("cannot list the roles below {path}")).because(Cause::from(error))
+        })?;
+        roles.push(Listed {
+            created: Timestamp::from_second(role.create_date.secs()).ok(),
+            path: role.path,
+            name: role.role_name,
+        });
+    }
+    Ok(roles)
 }
 
 fn presence(role: &aws_sdk_iam::types::Role) -> Presence {

@@ -71,6 +71,13 @@ pub async fn list(aws: &Aws, stack: &StackName) -> Result<Vec<Snapshot>> {
         })
 }
 
+/// The snapshots of all stacks of the account in this region.
+pub async fn list_of_all(aws: &Aws) -> Result<Vec<Snapshot>> {
+    describe(aws, vec![ec2_tags::of_any_stack()])
+        .await
+        .map_err(|cause| Error::failed("cannot list the snapshots").because(cause))
+}
+
 /// The snapshots whose tag `Name` is `name`.
 pub async fn find_by_name(aws: &Aws, name: &str) -> Result<Vec<Snapshot>, Cause> {
     describe(aws, vec![ec2_tags::filter("tag:Name", [name])]).await

@@ -39,6 +39,18 @@ pub async fn look(aws: &Aws, arn: &str) -> Result<Option<Presence>> {
     }
 }
 
+/// ARNs of all topics of the account in this region.
+pub async fn list(aws: &Aws) -> Result<Vec<String>> {
+    let mut pages = aws.sns.list_topics().into_paginator().items().send();
+    let mut arns = Vec::new();
+    while let Some(topic) = pages.next().await {
+        let topic = topic
+            .map_err(|error| Error::failed("cannot list the topics").because(Cause::from(error)))?;
+        arns.extend(topic.topic_arn);
+    }
+    Ok(arns)
+}
+
 /// The topic with its subscribers, or `None`.
 pub async fn find(aws: &Aws, arn: &str) -> Result<Option<Found>> {
     let (presence, subscribers) = tokio::join!(look(aws, arn), subscribers(aws, arn));

@@ -50,20 +50,30 @@ impl Volume {
 
 /// All volumes of the stack that are not being deleted already.
 pub async fn list(aws: &Aws, stack: &StackName) -> Result<Vec<Volume>> {
-    let failed =
-        |cause| Error::failed(format!("cannot list the volumes of stack {stack}")).because(cause);
+    describe(aws, ec2_tags::of_stack(stack))
+        .await
+        .map_err(|cause| {
+            Error::failed(format!("cannot list the volumes of stack {stack}")).because(cause)
+        })
+}
+
+/// Those of all stacks of the account in this region.
+pub async fn list_of_all(aws: &Aws) -> Result<Vec<Volume>> {
+    describe(aws, ec2_tags::of_any_stack())
+        .await
+        .map_err(|cause| Error::failed("cannot list the volumes").because(cause))
+}
+
+async fn describe(aws: &Aws, filter: sdk::Filter) -> Result<Vec<Volume>, Cause> {
     let mut pages = aws
         .ec2
         .describe_volumes()
-        .filters(ec2_tags::of_stack(stack))
+        .filters(filter)
         .into_paginator()
         .send();
     let mut volumes = Vec::new();
     while let Some(page) = pages.next().await {
-        let listed = page
-            .map_err(|error| failed(Cause::from(error)))?
-            .volumes
-            .unwrap_or_default();
+        let listed = page?.volumes.unwrap_or_default();
         volumes.extend(listed.into_iter().filter_map(Volume::read));
     }
     volumes.retain(|volume| !matches!(volume.state.as_str(), "deleting" | "deleted"));

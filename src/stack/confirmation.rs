@@ -18,6 +18,12 @@ impl Confirmed {
         Self(())
     }
 
+    /// The stack was made for one run by somebody who agreed to its end at the time that has passed:
+    /// its tags say so.
+    pub fn by_expiry() -> Self {
+        Self(())
+    }
+
     /// For a stack that this very process made, in which everything is a copy of what the user
     /// has on disk: running the whole job at once is the agreement.
     pub fn for_own_stack() -> Self {

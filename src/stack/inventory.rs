@@ -72,7 +72,16 @@ impl Presences {
         aws: &Aws,
         names: &Names,
     ) -> Vec<(ResourceKind, Result<Option<Presence>>)> {
-        let all = ResourceKind::STACK.map(|kind| async move {
+        Self::look_at_some(aws, names, &ResourceKind::STACK).await
+    }
+
+    /// The same for some of the kinds.
+    pub async fn look_at_some(
+        aws: &Aws,
+        names: &Names,
+        kinds: &[ResourceKind],
+    ) -> Vec<(ResourceKind, Result<Option<Presence>>)> {
+        let all = kinds.iter().copied().map(|kind| async move {
             let name = names.of(kind);
             let presence = match kind {
                 ResourceKind::InputBucket | ResourceKind::OutputBucket => {

@@ -9,6 +9,7 @@ pub mod faults;
 pub mod lane;
 pub mod machine;
 pub mod media;
+pub mod sdk;
 pub mod sweep;
 
 /// Longest that one command of a story may take; a bake with a cold cache is the longest.

@@ -1,0 +1,211 @@
+//! Plain SDK clients of a story's local cloud: what somebody does behind muck's back.
+
+use std::time::{Duration, Instant};
+
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::Credentials;
+
+use super::machine::{Access, Machine};
+use super::{Ended, World};
+
+/// The local cloud's Debian image.
+pub const BASE: &str = "ami-00000000000000d13";
+/// The local cloud's account and region.
+const PLACE: &str = "000000000000-us-local-1-an";
+
+/// Clients of a local cloud, which must be running.
+pub struct Sdk {
+    runtime: tokio::runtime::Runtime,
+    access: Access,
+    pub ec2: aws_sdk_ec2::Client,
+    pub s3: aws_sdk_s3::Client,
+    pub sqs: aws_sdk_sqs::Client,
+    pub iam: aws_sdk_iam::Client,
+}
+
+impl Sdk {
+    pub fn of(world: &World) -> Self {
+        let status = world.muck(&["local", "status", "--json"]).exits(0).json();
+        let text = |key: &str| status[key].as_str().expect("a string").to_owned();
+        let runtime = tokio::runtime::Runtime::new().expect("runtime");
+        let config: SdkConfig = runtime.block_on(
+            aws_config::defaults(BehaviorVersion::v2026_01_12())
+                .http_client(aws_smithy_http_client::Builder::new().build_http())
+                .endpoint_url(text("endpoint"))
+                .region(Region::new(text("region")))
+                .credentials_provider(Credentials::from_keys(
+                    text("access_key_id"),
+                    text("secret_access_key"),
+                    None,
+                ))
+                .load(),
+        );
+        let s3 = aws_sdk_s3::config::Builder::from(&config).force_path_style(true);
+        Self {
+            ec2: aws_sdk_ec2::Client::new(&config),
+            s3: aws_sdk_s3::Client::from_conf(s3.build()),
+            sqs: aws_sdk_sqs::Client::new(&config),
+            iam: aws_sdk_iam::Client::new(&config),
+            runtime,
+            access: Access::of(world),
+        }
+    }
+
+    /// Runs calls to their end.
+    pub fn run<T>(&self, calls: impl Future<Output = T>) -> T {
+        self.runtime.block_on(calls)
+    }
+
+    /// Runs `muck` on another machine.
+    pub fn muck_elsewhere(&self, arguments: &[&str]) -> Ended {
+        Machine::new(&self.access, "elsewhere").muck(arguments)
+    }
+
+    pub fn bucket(stack: &str, purpose: &str) -> String {
+        format!("muck-{stack}-{purpose}-{PLACE}")
+    }
+
+    pub fn queue_url(&self, stack: &str, purpose: &str) -> String {
+        let name = format!("muck-{stack}-{purpose}");
+        let call = self.sqs.get_queue_url().queue_name(name);
+        let answer = self.run(call.send()).expect("the queue is there");
+        answer.queue_url.expect("a URL")
+    }
+
+    /// Adds tags to all seven parts of a stack.
+    pub fn tag_stack(&self, stack: &str, tags: &[(&str, &str)]) {
+        use aws_sdk_iam::types::Tag as IamTag;
+        use aws_sdk_s3::types::{Tag, Tagging};
+
+        for purpose in ["input", "output"] {
+            let bucket = Self::bucket(stack, purpose);
+            let there = self.run(self.s3.get_bucket_tagging().bucket(&bucket).send());
+            let mut all: Vec<Tag> = there.expect("tags").tag_set;
+            all.retain(|tag| !tags.iter().any(|(key, _)| tag.key() == *key));
+            all.extend(
+                tags.iter().map(|(key, value)| {
+                    Tag::builder().key(*key).value(*value).build().expect("tag")
+                }),
+            );
+            let all = Tagging::builder()
+                .set_tag_set(Some(all))
+                .build()
+                .expect("tags");
+            let call = self.s3.put_bucket_tagging().bucket(&bucket).tagging(all);
+            self.run(call.send()).expect("tags the bucket");
+        }
+        for purpose in ["input", "output", "failed"] {
+            let url = self.queue_url(stack, purpose);
+            let all = tags
+                .iter()
+                .map(|(key, value)| ((*key).into(), (*value).into()));
+            let call = self.sqs.tag_queue().queue_url(url);
+            self.run(call.set_tags(Some(all.collect())).send())
+                .expect("tags the queue");
+        }
+        let name = format!("muck-{stack}-worker");
+        let all: Vec<IamTag> = tags
+            .iter()
+            .map(|(key, value)| {
+                IamTag::builder()
+                    .key(*key)
+                    .value(*value)
+                    .build()
+                    .expect("tag")
+            })
+            .collect();
+        let call = self.iam.tag_role().role_name(&name);
+        self.run(call.set_tags(Some(all.clone())).send())
+            .expect("tags the role");
+        let call = self.iam.tag_instance_profile().instance_profile_name(&name);
+        self.run(call.set_tags(Some(all)).send())
+            .expect("tags the profile");
+    }
+
+    /// Starts an instance of the base image that has these tags, as has its volume; returns both ids.
+    pub fn start_instance(&self, tags: &[(&str, &str)], volume_goes_too: bool) -> (String, String) {
+        use aws_sdk_ec2::types as sdk;
+
+        let tags: Vec<sdk::Tag> = tags
+            .iter()
+            .map(|(key, value)| sdk::Tag::builder().key(*key).value(*value).build())
+            .collect();
+        let specification = |kind| {
+            sdk::TagSpecification::builder()
+                .resource_type(kind)
+                .set_tags(Some(tags.clone()))
+                .build()
+        };
+        let disk = sdk::EbsBlockDevice::builder().delete_on_termination(volume_goes_too);
+        let call = self
+            .ec2
+            .run_instances()
+            .image_id(BASE)
+            .instance_type(sdk::InstanceType::C7iLarge)
+            .min_count(1)
+            .max_count(1)
+            .block_device_mappings(
+                sdk::BlockDeviceMapping::builder()
+                    .device_name("/dev/xvda")
+                    .ebs(disk.build())
+                    .build(),
+            )
+            .tag_specifications(specification(sdk::ResourceType::Instance))
+            .tag_specifications(specification(sdk::ResourceType::Volume));
+        let answer = self.run(call.send()).expect("starts");
+        let id = answer.instances()[0]
+            .instance_id()
+            .expect("an id")
+            .to_owned();
+        let filter = sdk::Filter::builder()
+            .name("attachment.instance-id")
+            .values(&id)
+            .build();
+        let volumes = self
+            .run(self.ec2.describe_volumes().filters(filter).send())
+            .expect("volumes");
+        let volume = volumes.volumes()[0].volume_id().expect("an id").to_owned();
+        (id, volume)
+    }
+
+    /// `running`, `terminated` …; `gone` for one that EC2 does not know.
+    pub fn instance_state(&self, id: &str) -> String {
+        let filter = aws_sdk_ec2::types::Filter::builder()
+            .name("instance-id")
+            .values(id)
+            .build();
+        let answer = self
+            .run(self.ec2.describe_instances().filters(filter).send())
+            .expect("instances");
+        answer
+            .reservations()
+            .iter()
+            .flat_map(aws_sdk_ec2::types::Reservation::instances)
+            .filter_map(|one| one.state()?.name())
+            .map(|name| name.as_str().to_owned())
+            .next()
+            .unwrap_or_else(|| "gone".to_owned())
+    }
+
+    pub fn wait_for_state(&self, id: &str, state: &str, limit: Duration) {
+        let start = Instant::now();
+        loop {
+            let now = self.instance_state(id);
+            if now == state {
+                return;
+            }
+            assert!(start.elapsed() < limit, "{id} is {now}, not {state}");
+            self.run(async { tokio::time::sleep(Duration::from_millis(300)).await });
+        }
+    }
+
+    /// Whether EC2 still knows the volume.
+    pub fn has_volume(&self, id: &str) -> bool {
+        let filter = aws_sdk_ec2::types::Filter::builder()
+            .name("volume-id")
+            .values(id)
+            .build();
+        let answer = self.run(self.ec2.describe_volumes().filters(filter).send());
+        !answer.expect("volumes").volumes().is_empty()
+    }
+}
