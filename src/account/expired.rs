@@ -190,6 +190,7 @@ mod tests {
     fn image_on(snapshot: &str) -> Image {
         Image {
             id: "ami-1".into(),
+            owner: String::new(),
             name: "muck-a-1".into(),
             state: "available".into(),
             architecture: "x86_64".into(),
