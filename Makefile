@@ -1,5 +1,5 @@
 # One profile (dev, with overrides in Cargo.toml) serves everything, so each crate is compiled once.
-.PHONY: build demo test crash-sweep check format
+.PHONY: build demo test crash-sweep test-vm check format
 
 build:
 	sh scripts/prerequisites.sh build
@@ -23,6 +23,12 @@ crash-sweep:
 	cargo build --workspace --all-targets
 	POINT="$(POINT)" SEED="$(SEED)" DOUBLE="$(DOUBLE)" LANES="$(LANES)" \
 		cargo test --workspace --test stories -- --ignored crash_sweep::the_whole_crash_sweep
+
+# The image under a real systemd and cloud-init, in virtual machines; not in CI. See docs/vm-test.md.
+test-vm:
+	sh scripts/prerequisites.sh vm
+	cargo build --workspace --all-targets
+	cargo test --workspace --test stories -- --ignored --nocapture --test-threads 1 vm::
 
 # What every commit must pass: format, lints, and the tests that need no boot.
 check:

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs what is missing from Debian's or Ubuntu's archive: with sudo where not root.
-#   prerequisites.sh build|demo|test
+#   prerequisites.sh build|demo|test|vm
 set -eu
 
 packages=""
@@ -22,6 +22,17 @@ if [ "$1" != build ]; then
 fi
 if [ "$1" = test ]; then
     need ffprobe ffmpeg
+fi
+if [ "$1" = vm ]; then
+    [ "$(uname -m)" = x86_64 ] || {
+        echo "prerequisites: the virtual machines of this test are x86_64, as this machine is not" >&2
+        exit 1
+    }
+    need qemu-system-x86_64 qemu-system-x86 seabios
+    need socat socat
+    PATH=$PATH:/usr/sbin:/sbin
+    need mke2fs e2fsprogs
+    need sfdisk fdisk
 fi
 
 command -v cargo >/dev/null 2>&1 || {

@@ -10,4 +10,5 @@ mod expired;
 mod harness;
 mod interrupted;
 mod launches;
+mod vm;
 mod whole_job;

@@ -20,6 +20,8 @@ pub struct BootSpec {
     pub volume_id: String,
     /// Snapshot ids under the volume, lowest first.
     pub layers: Vec<String>,
+    /// GiB; for drivers whose volumes are disks.
+    pub volume_size: u32,
     /// Host name inside, e.g. `ip-127-0-3-17`.
     pub hostname: String,
     /// Raw user data (already base64-decoded). Run as cloud-init would if it begins `#!`, and

@@ -6,7 +6,7 @@ mod health;
 mod listen;
 mod remote;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +20,7 @@ pub use remote::{find, reset, stop};
 
 use crate::account::{ACCOUNT, REGION};
 use crate::clock::{Clock, SystemClock};
+use crate::driver::{Driver, DriverResult, PowerEvent};
 use crate::ec2::{Ec2, Ec2Options};
 use crate::error::ApiError;
 use crate::faults::Faults;
@@ -123,6 +124,40 @@ pub struct Running {
 /// When the folder is in use or unusable, the port is taken, or the driver can't work here.
 pub async fn serve(options: ServeOptions) -> Result<Running, ServerError> {
     let folder = Folder::open(&options.dir)?;
+    let (power_events, powered_off) = mpsc::unbounded_channel();
+    let (driver, reason) = crate::sandbox::choose(
+        options.driver,
+        folder.path(),
+        &options.cache_dir,
+        power_events,
+    )
+    .await?;
+    start(folder, options.port, driver, reason, powered_off).await
+}
+
+/// The same in the folder `dir` with another way of booting: `driver` is told the folder and whom to tell of
+/// guests that end.
+///
+/// # Errors
+/// As [`serve`].
+pub async fn serve_with(
+    dir: &Path,
+    driver: impl FnOnce(&Path, mpsc::UnboundedSender<PowerEvent>) -> DriverResult<Arc<dyn Driver>>,
+) -> Result<Running, ServerError> {
+    let folder = Folder::open(dir)?;
+    let (power_events, powered_off) = mpsc::unbounded_channel();
+    let driver = driver(folder.path(), power_events)?;
+    let reason = format!("{}: given by the program that serves", driver.name());
+    start(folder, None, driver, reason, powered_off).await
+}
+
+async fn start(
+    folder: Folder,
+    port: Option<u16>,
+    driver: Arc<dyn Driver>,
+    driver_reason: String,
+    powered_off: mpsc::UnboundedReceiver<PowerEvent>,
+) -> Result<Running, ServerError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let store = Store::open(folder.path())?;
     let root = match root_key(&store)? {
@@ -130,16 +165,7 @@ pub async fn serve(options: ServeOptions) -> Result<Running, ServerError> {
         None => set_root_key(&store)?,
     };
 
-    let (power_events, powered_off) = mpsc::unbounded_channel();
-    let (driver, driver_reason) = crate::sandbox::choose(
-        options.driver,
-        folder.path(),
-        &options.cache_dir,
-        power_events,
-    )
-    .await?;
-
-    let listener = listen::bind(options.port, folder.last_port()).await?;
+    let listener = listen::bind(port, folder.last_port()).await?;
     let port = listener
         .local_addr()
         .map_err(|source| ServerError::Port { port: 0, source })?

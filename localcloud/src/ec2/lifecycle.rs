@@ -245,6 +245,7 @@ impl Lifecycle {
                 instance_id: instance.id.clone(),
                 volume_id: volume.id,
                 layers: volume.layers,
+                volume_size: volume.size,
                 hostname: instance.hostname(),
                 user_data,
                 first_boot: instance.boots == 0,

@@ -16,6 +16,37 @@ use crate::error::ApiResult;
 use crate::state::Store;
 use crate::state::ec2::instance_facts;
 
+/// The versions that EC2 lists at `/` up to the newest that a client of ours asks for (cloud-init:
+/// 2009-04-04 and 2021-03-23), and `latest`. All are told the same.
+const VERSIONS: [&str; 26] = [
+    "1.0",
+    "2007-01-19",
+    "2007-03-01",
+    "2007-08-29",
+    "2007-10-10",
+    "2007-12-15",
+    "2008-02-01",
+    "2008-09-01",
+    "2009-04-04",
+    "2011-01-01",
+    "2011-05-01",
+    "2012-01-12",
+    "2014-02-25",
+    "2014-11-05",
+    "2015-10-20",
+    "2016-04-19",
+    "2016-06-30",
+    "2016-09-02",
+    "2018-03-28",
+    "2018-08-17",
+    "2018-09-24",
+    "2019-10-01",
+    "2020-10-27",
+    "2021-01-03",
+    "2021-03-23",
+    "latest",
+];
+
 const TOKEN: &str = "x-aws-ec2-metadata-token";
 const TOKEN_TTL: &str = "x-aws-ec2-metadata-token-ttl-seconds";
 
@@ -80,11 +111,14 @@ impl Instance {
             return Ok(refusal(StatusCode::BAD_REQUEST));
         };
         if path.is_empty() {
-            return Ok(text("latest".into()));
+            return Ok(text(VERSIONS.join("\n").into()));
         }
         // Repeated slashes count as one on EC2 too.
         let path: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
-        if path.first() != Some(&"latest") {
+        if path
+            .first()
+            .is_none_or(|version| !VERSIONS.contains(version))
+        {
             return Ok(refusal(StatusCode::NOT_FOUND));
         }
         let path = path[1..].join("/");

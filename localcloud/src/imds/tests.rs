@@ -194,6 +194,12 @@ async fn the_sdks_client_reads_the_tree() {
     assert_eq!(user_data.as_ref(), "Service: ConvertVideo\n");
     let root = client.get("/latest").await.unwrap();
     assert_eq!(root.as_ref(), "dynamic/\nmeta-data/\nuser-data");
+    // cloud-init asks for dated versions.
+    for version in ["2009-04-04", "2021-03-23"] {
+        let id = client.get(format!("/{version}/meta-data/instance-id"));
+        assert_eq!(id.await.unwrap().as_ref(), "i-1", "{version}");
+    }
+    assert!(client.get("/2009-04-05/meta-data/").await.is_err());
     let document = client
         .get("/latest/dynamic/instance-identity/document")
         .await

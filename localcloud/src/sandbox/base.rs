@@ -45,7 +45,7 @@ impl Base {
         Self {
             cache_dir: cache_dir.to_owned(),
             namespace,
-            sources: sources(),
+            sources: debian_sources(),
         }
     }
 
@@ -191,10 +191,10 @@ fn architecture() -> &'static str {
     }
 }
 
-/// The lines of `sources.list`: from MUCK_DEBIAN_MIRROR and MUCK_DEBIAN_SECURITY_MIRROR, else from
+/// The lines of trixie's `sources.list`: from MUCK_DEBIAN_MIRROR and MUCK_DEBIAN_SECURITY_MIRROR, else from
 /// the mirrors that the host's apt uses. None: mmdebstrap then takes Debian's own mirrors, those of the
 /// updates and of security among them.
-fn sources() -> Vec<String> {
+pub fn debian_sources() -> Vec<String> {
     // On a host that isn't Debian it prints nothing of Debian's, or isn't there.
     let targets = Command::new("apt-get")
         .args([

@@ -22,6 +22,7 @@ mod processes;
 #[cfg(test)]
 mod tests;
 
+pub use base::debian_sources;
 use layout::Layout;
 use namespace::Namespace;
 

@@ -127,6 +127,7 @@ fn spec(id: &str, layers: &[&str], script: &str) -> BootSpec {
         instance_id: id.to_owned(),
         volume_id: id.replace("i-", "vol-"),
         layers: layers.iter().map(|&layer| layer.to_owned()).collect(),
+        volume_size: 8,
         hostname: format!("ip-{id}"),
         user_data: (!script.is_empty()).then(|| script.as_bytes().to_vec()),
         first_boot: true,
