@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 
 use sha2::{Digest as _, Sha256};
 
+use super::machine::{Accelerator, accelerator};
 use super::say;
 
 const SCRIPT: &str = include_str!("../../scripts/vm-base.sh");
@@ -16,6 +17,12 @@ pub struct Base(PathBuf);
 impl Base {
     /// Finds it, or makes it: minutes, and the network.
     pub fn ensure() -> Self {
+        say(match accelerator() {
+            Accelerator::Kvm => "virtual machines by KVM",
+            Accelerator::Emulation => {
+                "no KVM here: virtual machines are emulated, which takes ten times as long"
+            }
+        });
         let sources = localcloud::sandbox::debian_sources();
         let mut recipe = Sha256::new_with_prefix(SCRIPT);
         for line in &sources {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use super::driver::disk_of;
+use super::driver::VmDriver;
 
 /// Where the root file system begins, as `scripts/vm-base.sh` lays it out. Growing a partition leaves its begin.
 const OFFSET: u64 = 1024 * 1024;
@@ -12,8 +12,8 @@ pub struct Disk(PathBuf);
 
 impl Disk {
     /// The disk of a snapshot.
-    pub fn of(snapshot: &str) -> Self {
-        Self(disk_of(snapshot))
+    pub fn of(driver: &VmDriver, snapshot: &str) -> Self {
+        Self(driver.disk(snapshot))
     }
 
     fn ask(&self, request: &str) -> String {

@@ -26,6 +26,8 @@ const CONSOLE_KEPT: usize = 64 * 1024;
 pub struct VmDriver {
     /// The server's, for sockets: their paths must be short.
     folder: PathBuf,
+    /// Disks and consoles.
+    kept: PathBuf,
     base: Base,
     machines: Mutex<HashMap<String, Arc<Running>>>,
     events: mpsc::UnboundedSender<PowerEvent>,
@@ -44,17 +46,18 @@ struct Running {
 impl VmDriver {
     /// In the folder of a server.
     pub fn new(
+        story: &str,
         folder: &Path,
         base: Base,
         events: mpsc::UnboundedSender<PowerEvent>,
     ) -> DriverResult<Self> {
         // Not in the server's folder, which may be in memory. What a run leaves stays to be looked at.
-        for folder in [disks(), consoles()] {
-            let _ = std::fs::remove_dir_all(&folder);
-            std::fs::create_dir_all(&folder).map_err(failed)?;
-        }
+        let kept = vm_folder().join(story);
+        let _ = std::fs::remove_dir_all(&kept);
+        std::fs::create_dir_all(&kept).map_err(failed)?;
         Ok(Self {
             folder: folder.to_owned(),
+            kept,
             base,
             machines: Mutex::default(),
             events,
@@ -67,23 +70,15 @@ impl VmDriver {
         *self.more.lock().unwrap_or_else(PoisonError::into_inner) = more;
     }
 
+    /// The disk of a volume or snapshot, by its id.
+    pub fn disk(&self, id: &str) -> PathBuf {
+        self.kept.join(format!("{id}.raw"))
+    }
+
     fn machine(&self, instance_id: &str) -> Option<Arc<Running>> {
         let machines = self.machines.lock().unwrap_or_else(PoisonError::into_inner);
         machines.get(instance_id).cloned()
     }
-}
-
-fn disks() -> PathBuf {
-    vm_folder().join("disks")
-}
-
-/// The disk of a volume or snapshot, by its id.
-pub fn disk_of(id: &str) -> PathBuf {
-    disks().join(format!("{id}.raw"))
-}
-
-fn consoles() -> PathBuf {
-    vm_folder().join("consoles")
 }
 
 fn failed(error: impl std::fmt::Display) -> DriverError {
@@ -101,19 +96,19 @@ impl Driver for VmDriver {
         snapshot: &str,
         _progress: mpsc::UnboundedSender<String>,
     ) -> DriverResult<()> {
-        let link = disk_of(snapshot);
+        let link = self.disk(snapshot);
         let _ = std::fs::remove_file(&link);
         std::os::unix::fs::symlink(self.base.disk(), link).map_err(failed)
     }
 
     async fn boot(&self, spec: BootSpec) -> DriverResult<()> {
-        let disk = disk_of(&spec.volume_id);
+        let disk = self.disk(&spec.volume_id);
         if !disk.exists() {
             let below = spec
                 .layers
                 .last()
                 .ok_or_else(|| failed("no layer to boot from"))?;
-            copy_disk(&disk_of(below), &disk, spec.volume_size).await?;
+            copy_disk(&self.disk(below), &disk, spec.volume_size).await?;
         }
         let variable = |name: &str| {
             let found = spec.environment.iter().find(|(its, _)| its == name);
@@ -182,24 +177,24 @@ impl Driver for VmDriver {
 
     async fn freeze(&self, volume_id: &str, snapshot: &str) -> DriverResult<u64> {
         use std::os::unix::fs::MetadataExt as _;
-        let frozen = disk_of(snapshot);
+        let frozen = self.disk(snapshot);
         if !frozen.exists() {
-            std::fs::rename(disk_of(volume_id), &frozen).map_err(failed)?;
+            std::fs::rename(self.disk(volume_id), &frozen).map_err(failed)?;
         }
         // Sparse: what it really takes, in blocks of 512 bytes.
         Ok(frozen.metadata().map_err(failed)?.blocks() * 512)
     }
 
     async fn delete_volume(&self, volume_id: &str) -> DriverResult<()> {
-        remove(&disk_of(volume_id))
+        remove(&self.disk(volume_id))
     }
 
     async fn delete_snapshot(&self, snapshot: &str) -> DriverResult<()> {
-        remove(&disk_of(snapshot))
+        remove(&self.disk(snapshot))
     }
 
     fn console_path(&self, instance_id: &str) -> PathBuf {
-        consoles().join(instance_id)
+        self.kept.join(format!("{instance_id}.console"))
     }
 }
 

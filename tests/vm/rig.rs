@@ -10,6 +10,7 @@ use aws_credential_types::Credentials;
 use aws_sdk_ec2::types::{
     InstanceAttributeName, InstanceStateName, InstanceType, ShutdownBehavior,
 };
+use aws_sdk_s3::presigning::PresigningConfig;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use localcloud::driver::Driver;
 use localcloud::server::{self, Running};
@@ -32,15 +33,15 @@ pub struct Rig {
 }
 
 impl Rig {
-    /// The local cloud is where `--local` looks for it, so that `muck` finds it running.
-    pub fn new(base: Base) -> Self {
+    /// Disks and consoles are kept below the story's name. The local cloud is where `--local` looks for it, so that `muck` finds it running.
+    pub fn new(story: &str, base: Base) -> Self {
         let world = World::new();
         let folder = world.work().join("../state/local");
         let runtime = tokio::runtime::Runtime::new().expect("runtime");
         let mut made = None;
         let running = runtime
             .block_on(server::serve_with(&folder, |folder, events| {
-                let driver = Arc::new(VmDriver::new(folder, base, events)?);
+                let driver = Arc::new(VmDriver::new(story, folder, base, events)?);
                 made = Some(Arc::clone(&driver));
                 Ok(driver as Arc<dyn Driver>)
             }))
@@ -88,8 +89,35 @@ impl Rig {
     }
 
     fn ec2(&self) -> aws_sdk_ec2::Client {
+        aws_sdk_ec2::Client::new(&self.config())
+    }
+
+    fn s3(&self) -> aws_sdk_s3::Client {
+        let config = aws_sdk_s3::config::Builder::from(&self.config());
+        aws_sdk_s3::Client::from_conf(config.force_path_style(true).build())
+    }
+
+    /// A URL by which an object can be put for an hour.
+    pub fn presigned_put(&self, bucket: &str, key: &str) -> String {
+        let hour = PresigningConfig::expires_in(Duration::from_hours(1)).expect("allowed");
+        let put = self.s3().put_object().bucket(bucket).key(key);
+        let request = self.runtime.block_on(put.presigned(hour));
+        request.expect("signed").uri().to_owned()
+    }
+
+    /// An object's text.
+    pub fn object(&self, bucket: &str, key: &str) -> String {
+        let got = self.s3().get_object().bucket(bucket).key(key).send();
+        let bytes = self.runtime.block_on(async {
+            let body = got.await.expect("there").body;
+            body.collect().await.expect("whole").into_bytes()
+        });
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    fn config(&self) -> aws_config::SdkConfig {
         let info = &self.running.as_ref().expect("runs until dropped").info;
-        let config = self.runtime.block_on(
+        self.runtime.block_on(
             aws_config::defaults(BehaviorVersion::v2026_01_12())
                 .http_client(aws_smithy_http_client::Builder::new().build_http())
                 .endpoint_url(&info.endpoint)
@@ -100,12 +128,11 @@ impl Rig {
                     None,
                 ))
                 .load(),
-        );
-        aws_sdk_ec2::Client::new(&config)
+        )
     }
 
     /// Launches an instance that terminates at power-off, without `muck`.
-    pub fn launch(&self, image_id: &str, user_data: &str) -> String {
+    pub fn launch(&self, image_id: &str, user_data: impl AsRef<[u8]>) -> String {
         let launched = self
             .ec2()
             .run_instances()
