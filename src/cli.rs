@@ -76,6 +76,8 @@ pub enum Command {
     Plan(commands::plan::Args),
     /// Make the image (AMI) that converts, or find it made
     Bake(commands::bake::Args),
+    /// The images that were baked: ls, show, prune, copy
+    Images(commands::images::Args),
     /// Store videos and queue one message for each
     Submit(commands::submit::Args),
     /// Start instances that convert until the queue is empty
@@ -109,7 +111,7 @@ impl Command {
     pub fn tears_down_itself(&self) -> bool {
         matches!(
             self,
-            Self::Run(_) | Self::Demo(_) | Self::Bake(_) | Self::Local(_)
+            Self::Run(_) | Self::Demo(_) | Self::Bake(_) | Self::Images(_) | Self::Local(_)
         )
     }
 }

@@ -92,6 +92,7 @@ async fn dispatch(command: &Command, session: &Session) -> Result<()> {
         Command::Ls(args) => Box::pin(commands::ls::run(args, session)).await,
         Command::Down(args) => commands::down::run(args, session).await,
         Command::Bake(args) => Box::pin(commands::bake::run(args, session)).await,
+        Command::Images(args) => Box::pin(commands::images::run(args, session)).await,
         Command::Launch(args) => Box::pin(commands::launch::run(args, session)).await,
         Command::Local(args) => commands::local::run(args, session).await,
         Command::Submit(args) => commands::submit::run(args, session).await,

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::task::JoinHandle;
 
 use crate::account::sweep::{self, Own};
-use crate::aws::Target;
+use crate::aws::{Aws, Target};
 use crate::cli::GlobalArgs;
 use crate::cloud::Cloud;
 use crate::commands::local;
@@ -83,6 +83,17 @@ impl Session {
         if let Some(handle) = self.sweep().take() {
             handle.abort();
         }
+    }
+
+    /// The same account in another region.
+    pub async fn region(&self, cloud: &Cloud, region: &str) -> Result<Aws> {
+        let mut target = if cloud.local {
+            local::target(&self.events, &mut cloud.config.clone()).await?
+        } else {
+            Target::default()
+        };
+        target.region = Some(region.to_owned());
+        Aws::connect(&target).await
     }
 
     /// Connects to the local cloud, which is started if it does not run.

@@ -177,3 +177,40 @@ fn an_interrupted_bake_removes_its_builder() {
     assert_eq!(status.code(), Some(130), "{rest:?}");
     assert_pieces(&account, 0, "an interrupted bake");
 }
+
+#[test]
+fn a_worker_that_arrives_changed_is_refused() {
+    let (world, account) = world_with("exit 0\n");
+    let path = world.work().join("recipe/provision.sh.hbs");
+    let script = std::fs::read_to_string(&path).expect("the recipe");
+    let changed = script.replace(
+        "echo \"{{worker_sha256}}  $work/muck-worker\"",
+        "echo x >>\"$work/muck-worker\"\necho \"{{worker_sha256}}  $work/muck-worker\"",
+    );
+    assert_ne!(
+        script, changed,
+        "the script's way of checking the worker has changed"
+    );
+    world.file("recipe/provision.sh.hbs", changed);
+    world.muck(&["bake", "--local"]).exits(1).says(&[
+        "failed in the step \"download worker\" (exit code 1)",
+        "muck-worker: FAILED",
+    ]);
+    assert_pieces(&account, 0, "a changed worker");
+}
+
+#[test]
+fn a_script_that_hangs_ends_at_its_deadline() {
+    let (world, account) = world_with("echo 'and now nothing more'\nsleep 600\n");
+    let path = world.work().join("recipe/image.toml");
+    let settings = std::fs::read_to_string(&path).expect("the recipe");
+    let shorter = settings.replace("deadline = \"30m\"", "deadline = \"1m\"");
+    assert_ne!(settings, shorter, "the recipe's deadline has changed");
+    world.file("recipe/image.toml", shorter);
+    world.muck(&["bake", "--local"]).exits(1).says(&[
+        "failed in the step \"check\" (exit code 143)",
+        "    and now nothing more",
+        "deadline of 1 min",
+    ]);
+    assert_pieces(&account, 0, "a hanging script");
+}

@@ -1,5 +1,6 @@
 //! One test binary: a file a story.
 
+mod archive;
 mod bad_files;
 mod bad_input;
 mod bakes;
@@ -8,6 +9,7 @@ mod crash_sweep;
 mod drift;
 mod expired;
 mod harness;
+mod images;
 mod interrupted;
 mod launches;
 mod vm;

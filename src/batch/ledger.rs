@@ -17,7 +17,7 @@ use crate::cloud::Cloud;
 use crate::error::{Error, Result};
 use crate::folders;
 
-pub use instances::{SeenInstance, Sighting};
+pub use instances::{FirstRead, SeenInstance, Sighting};
 pub use jobs::{Fetched, Job, JobStatus, NewJob, Output, Recorded, Totals};
 
 /// Names another folder for the ledger, see [`folders::state`].

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::bill;
 use super::collect::{Collector, Depths};
 use super::fleet;
-use super::ledger::{Batch, Ledger, Totals};
+use super::ledger::{Batch, FirstRead, Ledger, Totals};
 use super::money::Dollars;
 use super::results::eta;
 use super::statistics::Statistics;
@@ -47,6 +47,8 @@ pub struct BatchStatus {
     /// `reported` until then.
     pub totals: Totals,
     pub reported: u64,
+    /// From launch to first message, of each instance that brought a result back.
+    pub first_reads: Vec<FirstRead>,
     /// Results a minute.
     pub transactions_per_minute: Option<f64>,
     pub eta_seconds: Option<u64>,
@@ -119,6 +121,7 @@ fn batch_status(
     );
     Ok(BatchStatus {
         name: batch.name.clone(),
+        first_reads: ledger.first_reads(batch)?,
         reported: queues.output.visible.min(totals.outstanding),
         transactions_per_minute: Statistics::of(&times).map(|all| all.transactions_per_minute),
         eta_seconds: (totals.outstanding > 0)
@@ -188,6 +191,16 @@ impl BatchStatus {
                 self.reported
             );
         }
+        let seconds_taken = self.first_reads.iter().map(|one| one.seconds);
+        if let (Some(least), Some(most)) = (seconds_taken.clone().min(), seconds_taken.max()) {
+            let _ = match self.first_reads.len() {
+                1 => write!(text, "\nfirst read {most} s after the launch"),
+                count => write!(
+                    text,
+                    "\nfirst read {least} to {most} s after the launch ({count} instances)"
+                ),
+            };
+        }
         if let Some(pace) = self.transactions_per_minute {
             let _ = write!(text, "\nthroughput {pace:.1} transactions / minute");
         }
@@ -251,6 +264,12 @@ mod tests {
                     unsent: 0,
                 },
                 reported: 1,
+                first_reads: [7, 12]
+                    .map(|seconds| FirstRead {
+                        instance: "i-0123456789abcdef0".into(),
+                        seconds,
+                    })
+                    .to_vec(),
                 transactions_per_minute: Some(31.25),
                 eta_seconds: Some(90),
                 spent: Some(Dollars::from_nanos(12_345_000)),
@@ -264,6 +283,7 @@ mod tests {
                    i-0123456789abcdef1  worker   c7i.large    shutting-down 4.0 s
         batch      20260102-030405-9f3a
         jobs       5 of 10 done, 1 of them failed, 1 more reported (`muck results` reads them)
+        first read 7 to 12 s after the launch (2 instances)
         throughput 31.2 transactions / minute
         ETA        1 min 30 s
         spent      $0.012345 (what AWS would have asked)

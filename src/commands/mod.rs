@@ -4,6 +4,7 @@ pub mod bake;
 pub mod bill;
 pub mod demo;
 pub mod down;
+pub mod images;
 pub mod init;
 pub mod launch;
 pub mod local;

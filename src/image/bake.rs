@@ -10,8 +10,10 @@ use super::base;
 use super::builder::{Builder, Provisioned};
 use super::lock::{self, ARCHIVE_DATE, Change, Lock, Locked};
 use super::made::Made;
+use super::papers;
 use super::recipe::Recipe;
 use super::report::Report;
+use super::size::Size;
 use super::worker_file::WorkerFile;
 use crate::cloud::Cloud;
 use crate::error::{Error, Kind, Result};
@@ -75,22 +77,29 @@ impl Baked {
             "Image {image_id} ({name}) baked in {:.0} s",
             self.seconds
         ));
-        let manifest = &report.manifest;
-        let mut parts = vec![format!("{} packages", manifest.packages.len())];
-        parts.extend(
-            manifest
-                .version_of("ffmpeg")
-                .map(|version| format!("ffmpeg {version}")),
-        );
-        parts.push(format!("{} files made or changed", manifest.files.len()));
-        parts.extend(
-            report
-                .root_kib
-                .map(|kib| format!("{} MiB in all", kib / 1024)),
-        );
-        lines.push(format!("  {}", parts.join(", ")));
+        lines.extend(contents(report));
         lines.join("\n")
     }
+}
+
+/// What an image holds and how large that is: two or three lines for people.
+pub fn contents(report: &Report) -> Vec<String> {
+    let manifest = &report.manifest;
+    let mut parts = vec![format!("{} packages", manifest.packages.len())];
+    parts.extend(
+        manifest
+            .version_of("ffmpeg")
+            .map(|version| format!("ffmpeg {version}")),
+    );
+    parts.push(format!("{} files made or changed", manifest.files.len()));
+    let mut lines = vec![format!("  {}", parts.join(", "))];
+    lines.extend(
+        Size::of(report)
+            .lines()
+            .into_iter()
+            .map(|line| format!("  {line}")),
+    );
+    lines
 }
 
 /// Finds or makes the image of the current recipe. When `cancel` ends first, everything that the bake made is
@@ -161,10 +170,17 @@ pub(super) struct Prepared {
 }
 
 impl Prepared {
-    pub(super) async fn find(cloud: &Cloud, recipe: Recipe) -> Result<Self> {
+    /// Everything there is, and the worker is the lock's.
+    async fn find(cloud: &Cloud, recipe: Recipe) -> Result<Self> {
+        let prepared = Self::find_any_worker(cloud, recipe).await?;
+        prepared.recipe.check_worker(&prepared.worker)?;
+        Ok(prepared)
+    }
+
+    /// The same with whatever worker is at hand.
+    pub(super) async fn find_any_worker(cloud: &Cloud, recipe: Recipe) -> Result<Self> {
         let events = &cloud.events;
         let worker = WorkerFile::find(&cloud.config, &recipe.settings.architecture)?;
-        recipe.check_worker(&worker)?;
         let base = events
             .step("find the base image", base::find(cloud, &recipe))
             .await?;
@@ -234,7 +250,7 @@ async fn steps(cloud: &Cloud, options: BakeOptions, made: &Made) -> Result<Baked
     }
     let began = Timestamp::now();
     let archive = match &prepared.recipe.locked {
-        Some(locked) => Some(locked.archive.clone()),
+        Some(locked) => locked.archive_date(),
         None if options.update => Some(began.strftime(ARCHIVE_DATE).to_string()),
         None => None,
     };
@@ -281,14 +297,12 @@ struct Bake<'a> {
 
 impl Bake<'_> {
     /// What this bake took, as a lock says it.
-    fn resolved(&self, done: &Provisioned) -> Locked {
-        Locked::resolved(
-            &self.prepared.base,
-            &self.cloud.aws.region,
-            &self.prepared.worker.sha256,
-            self.began,
-            &done.report,
-        )
+    fn resolved(&self, done: &Provisioned) -> Result<Locked> {
+        let mut locked = done.report.locked()?;
+        let base = &self.prepared.base;
+        let region = self.cloud.aws.region.clone();
+        locked.base.ids.insert(region, base.id.clone());
+        Ok(locked)
     }
 
     /// In an update, the image is that of the recipe with the new lock: a later bake must find it by that.
@@ -296,7 +310,7 @@ impl Bake<'_> {
         if !self.options.update {
             return Ok(None);
         }
-        let resolved = self.resolved(done);
+        let resolved = self.resolved(done)?;
         let architecture = &self.prepared.recipe.settings.architecture;
         let old = Lock::read(&lock::path(&self.cloud.config))?;
         let changes = Locked::changes(old.as_ref().and_then(|old| old.of(architecture)), &resolved);
@@ -313,7 +327,7 @@ impl Bake<'_> {
         let mut lock = Lock::read(&path)?.unwrap_or_default();
         lock.set(
             &self.prepared.recipe.settings.architecture,
-            self.resolved(done),
+            self.resolved(done)?,
         );
         lock.write(&path)?;
         self.cloud.events.note(format!("wrote {}", path.display()));
@@ -339,6 +353,7 @@ impl Bake<'_> {
             .step("register the image", self.register(&snapshot, &manifest))
             .await?;
         self.made.done();
+        papers::keep(self.cloud, &image, &done.text);
         events
             .step("terminate the builder", self.terminate(&done.builder))
             .await;

@@ -57,6 +57,8 @@ pub(super) struct Builder<'a> {
 pub(super) struct Provisioned {
     pub builder: Instance,
     pub report: Report,
+    /// The report as it came.
+    pub text: String,
     /// Id of its root volume.
     pub volume: String,
 }
@@ -94,7 +96,8 @@ impl Builder<'_> {
             .map_err(|error| {
                 error.hint("a longer deadline can be set in image.toml (builder.deadline)")
             })?;
-        let report = self.read_report(&report_key, &console).await?;
+        let text = self.read_report(&report_key, &console).await?;
+        let report = Report::parse(&text)?;
         report.check().map_err(|error| {
             if report.exit != TOLD_TO_END {
                 return error;
@@ -113,6 +116,7 @@ impl Builder<'_> {
         Ok(Provisioned {
             builder,
             report,
+            text,
             volume,
         })
     }
@@ -139,6 +143,7 @@ impl Builder<'_> {
         Ok(Transfers {
             worker_url: bake_objects::presign_get(aws, &bucket, &key, valid).await?,
             worker_sha256: self.worker.sha256.clone(),
+            base: super::base::key(self.base),
             report_url: bake_objects::presign_put(aws, &bucket, report_key, valid).await?,
             archive: self.archive.clone(),
         })
@@ -235,10 +240,10 @@ impl Builder<'_> {
         }
     }
 
-    async fn read_report(&self, key: &str, console: &Mutex<Console>) -> Result<Report> {
+    async fn read_report(&self, key: &str, console: &Mutex<Console>) -> Result<String> {
         let bucket = self.cloud.names.input_bucket();
         if let Some(text) = bake_objects::read_text(&self.cloud.aws, &bucket, key).await? {
-            return Report::parse(&text);
+            return Ok(text);
         }
         let lines = indented(&lock(console).last);
         Err(Error::failed(format!(

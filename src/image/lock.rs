@@ -8,14 +8,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::recipe::{is_package_name, is_version};
-use super::report::Report;
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::resources::image::Image;
 
 /// Its name.
 pub const FILE_NAME: &str = "image.lock";
@@ -43,7 +40,9 @@ pub struct Lock {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Locked {
-    /// When it was resolved, in the form of [`ARCHIVE_DATE`]: the state of the dated archive.
+    /// When it was resolved, in the form of [`ARCHIVE_DATE`]: the state of the dated archive. Empty: that
+    /// archive is not tried.
+    #[serde(default)]
     pub archive: String,
     /// Hex SHA-256 of the worker binary.
     pub worker: String,
@@ -151,28 +150,9 @@ impl Lock {
 }
 
 impl Locked {
-    /// What a bake took that ended with `report`.
-    pub fn resolved(
-        base: &Image,
-        region: &str,
-        worker_sha256: &str,
-        archive: Timestamp,
-        report: &Report,
-    ) -> Self {
-        Self {
-            archive: archive.strftime(ARCHIVE_DATE).to_string(),
-            worker: worker_sha256.to_owned(),
-            base: LockedBase {
-                owner: base.owner.clone(),
-                name: base.name.clone(),
-                ids: BTreeMap::from([(region.to_owned(), base.id.clone())]),
-            },
-            packages: report
-                .installed
-                .iter()
-                .map(|one| (one.name.clone(), one.version.clone()))
-                .collect(),
-        }
+    /// Date of the archive to try first.
+    pub fn archive_date(&self) -> Option<String> {
+        Some(self.archive.clone()).filter(|date| !date.is_empty())
     }
 
     /// Package and version a line, as the builder's script takes them.
@@ -185,9 +165,9 @@ impl Locked {
     }
 
     /// Refuses what could mean something else in a shell script or a URL.
-    fn validate(&self) -> Result<()> {
+    pub(super) fn validate(&self) -> Result<()> {
         let alphanumeric = |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric());
-        if !alphanumeric(&self.archive) || self.archive.is_empty() {
+        if !alphanumeric(&self.archive) {
             return Err(Error::usage(format!(
                 "archive = {:?} is not a date like 20260102T030405Z",
                 self.archive

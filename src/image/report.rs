@@ -2,10 +2,12 @@
 //!
 //! Header lines (`Name: value`), then sections: a line `[name]` and its lines, each indented by a space.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Serialize;
 
+use super::lock::{Locked, LockedBase};
 use super::manifest::{Manifest, section_name};
 use crate::error::{Error, Result};
 
@@ -50,6 +52,14 @@ pub struct Report {
     pub steps: Vec<(String, u64)>,
     /// The script's last lines.
     pub log: Vec<String>,
+    /// EC2's name of it.
+    pub architecture: String,
+    /// `owner/name` of the base image.
+    pub base: String,
+    /// Hex SHA-256 of the worker binary.
+    pub worker: String,
+    /// Date of the archive that was tried first; empty for none.
+    pub archive_date: String,
     /// The dated archive was used.
     pub dated_archive: bool,
     /// The same before anything was installed.
@@ -75,6 +85,10 @@ impl Report {
             root_kib: None,
             steps: Vec::new(),
             log: Vec::new(),
+            architecture: String::new(),
+            base: String::new(),
+            worker: String::new(),
+            archive_date: String::new(),
             dated_archive: false,
             base_kib: None,
             installed: Vec::new(),
@@ -128,6 +142,10 @@ impl Report {
             "Seconds" => self.seconds = value.parse().ok()?,
             "Root-KiB" => self.root_kib = value.parse().ok(),
             "Base-KiB" => self.base_kib = value.parse().ok(),
+            "Architecture" => value.clone_into(&mut self.architecture),
+            "Base" => value.clone_into(&mut self.base),
+            "Worker" => value.clone_into(&mut self.worker),
+            "Archive-Date" => value.clone_into(&mut self.archive_date),
             "Archive" => self.dated_archive = value == "dated",
             "Manifest" => self.manifest_digest = Some(value.to_owned()),
             // A later script may tell more.
@@ -184,6 +202,37 @@ impl Report {
         )))
     }
 
+    /// What the bake took, as a lock says it: with it the same is baked again.
+    ///
+    /// # Errors
+    /// If the report does not tell all of it.
+    pub fn locked(&self) -> Result<Locked> {
+        let (owner, name) = self
+            .base
+            .split_once('/')
+            .filter(|_| !self.worker.is_empty())
+            .ok_or_else(|| {
+                Error::failed("the bake's report does not tell base image and worker")
+                    .hint("a recipe's script must write the headers Base and Worker as the built-in one does")
+            })?;
+        let locked = Locked {
+            archive: self.archive_date.clone(),
+            worker: self.worker.clone(),
+            base: LockedBase {
+                owner: owner.to_owned(),
+                name: name.to_owned(),
+                ids: BTreeMap::new(),
+            },
+            packages: self
+                .installed
+                .iter()
+                .map(|one| (one.name.clone(), one.version.clone()))
+                .collect(),
+        };
+        locked.validate()?;
+        Ok(locked)
+    }
+
     /// What the builder counted and what we read must be one manifest.
     fn check_manifest(&self) -> Result<()> {
         let ours = self.manifest.digest();
@@ -209,7 +258,7 @@ impl Report {
             more => format!("\n    and {more} more"),
         };
         Error::failed(format!(
-            "packages are not as image.lock says (step \"{}\"):{lines}{more}",
+            "packages are not as the lock says (step \"{}\"):{lines}{more}",
             self.step
         ))
         .hint("take the versions that there are now into the lock: muck bake --update")
@@ -251,6 +300,10 @@ Status: ok
 Step: report
 Exit: 0
 Seconds: 42
+Architecture: x86_64
+Base: 136693071363/debian-13-amd64-20260101-1234
+Worker: 0123
+Archive-Date: 20260102T030405Z
 Archive: dated
 Base-KiB: 312345
 Root-KiB: 812345
@@ -318,12 +371,25 @@ Colour: red
             .check()
             .expect_err("failed");
         insta::assert_snapshot!(error.to_string(), @r#"
-        packages are not as image.lock says (step "compare the archive with the lock"):
+        packages are not as the lock says (step "compare the archive with the lock"):
             ffmpeg: wanted 7:7.1.1, there is 7:7.1.5,7:7.1.4
             libgone: wanted 1, there is none
             libnew: not in the lock, installed was 2
         "#);
         assert!(error.hints()[0].contains("muck bake --update"));
+    }
+
+    #[test]
+    fn a_report_says_what_would_bake_the_same() {
+        let locked = Report::parse(GOOD).expect("reads").locked().expect("told");
+        assert_eq!(locked.base.name, "debian-13-amd64-20260101-1234");
+        assert_eq!(locked.packages["ffmpeg"], "7:7.1.1-1+deb13u1");
+        assert_eq!(
+            (locked.worker.as_str(), locked.archive.as_str()),
+            ("0123", "20260102T030405Z")
+        );
+        let silent = Report::parse("Muck-Report: 1\nStatus: ok\n").expect("reads");
+        assert!(silent.locked().is_err());
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub struct Transfers {
     pub worker_url: String,
     /// Hex; the download is checked by it.
     pub worker_sha256: String,
+    /// `owner/name` of the base image.
+    pub base: String,
     /// Presigned PUT.
     pub report_url: String,
     /// Date of the archive that is tried first; `None`: only the image's own is used.
@@ -38,6 +40,7 @@ impl Transfers {
         Self {
             worker_url: "worker-url".to_owned(),
             worker_sha256: worker_sha256.to_owned(),
+            base: "base".to_owned(),
             report_url: "report-url".to_owned(),
             archive: None,
         }
@@ -55,6 +58,15 @@ pub fn provision(recipe: &Recipe, transfers: &Transfers) -> Result<String> {
                 "the presigned URL {url:?} can't be put into a script"
             )));
         }
+    }
+    if transfers
+        .base
+        .contains(|c: char| c == '\'' || c.is_control())
+    {
+        return Err(Error::failed(format!(
+            "the base image's name {:?} can't be put into a script",
+            transfers.base
+        )));
     }
     let rc_local = rc_local()?;
     // Each ends the text that stands between the two lines with this word.
@@ -87,6 +99,9 @@ pub fn provision(recipe: &Recipe, transfers: &Transfers) -> Result<String> {
         "report_url": transfers.report_url,
         "rc_local": rc_local,
         "check": recipe.check,
+        "architecture": recipe.settings.architecture,
+        "base": transfers.base,
+        "archive_date": transfers.archive.as_deref().unwrap_or_default(),
         "pinned": recipe.locked.is_some(),
         "pins": recipe.locked.as_ref().map(Locked::pins).unwrap_or_default(),
         "archive_main": archive_main,

@@ -9,11 +9,14 @@ use serde::Serialize;
 use super::ec2_tags::{self, Tags};
 use crate::aws::{Aws, Cause};
 use crate::error::{Error, Result};
+use crate::event::{Event, Events};
 use crate::names::{ResourceKind, StackName, TAG_KIND, TAG_RECIPE};
 use crate::wait::{self, Look};
 
 /// Registering is a matter of seconds; EC2 shows `pending` meanwhile.
 const AVAILABLE: Duration = Duration::from_mins(10);
+/// A copy goes over half the world at EC2's own pace; this one only ends a wait for one that never comes.
+const COPIED: Duration = Duration::from_hours(3);
 /// Attempts to register; the faults that pass do so in a few.
 const ATTEMPTS: u32 = 5;
 
@@ -104,7 +107,7 @@ pub async fn list(aws: &Aws, stack: &StackName) -> Result<Vec<Image>> {
         })
 }
 
-/// The images of all stacks of the account in this region.
+/// The images of all stacks of the account in this region, the newest first.
 pub async fn list_of_all(aws: &Aws) -> Result<Vec<Image>> {
     describe(aws, "self", vec![ec2_tags::of_any_stack()])
         .await
@@ -199,13 +202,79 @@ pub async fn find(aws: &Aws, id: &str) -> Result<Option<Image>> {
     }
 }
 
-async fn find_by_name(aws: &Aws, name: &str) -> Result<Option<Image>, Cause> {
+pub(crate) async fn find_by_name(aws: &Aws, name: &str) -> Result<Option<Image>, Cause> {
     Ok(
         describe(aws, "self", vec![ec2_tags::filter("name", [name])])
             .await?
             .into_iter()
             .next(),
     )
+}
+
+/// A copy of an image to be made.
+#[derive(Debug, Clone)]
+pub struct CopyOrder {
+    pub source: Image,
+    pub source_region: String,
+    pub name: String,
+    /// Of RunInstances' kind: the same token never makes a second copy.
+    pub token: String,
+    pub image_tags: Vec<(String, String)>,
+    pub snapshot_tags: Vec<(String, String)>,
+}
+
+/// Copies an image into the region of `aws` and waits until it is available there: as long as the snapshot
+/// takes, telling the state.
+pub async fn copy(aws: &Aws, order: &CopyOrder, events: &Events) -> Result<Image> {
+    let failed = |cause: Cause| {
+        Error::failed(format!(
+            "cannot copy the image {} from {} to {}",
+            order.source.id, order.source_region, aws.region
+        ))
+        .because(cause)
+    };
+    let what = format!("the copy {} in {}", order.name, aws.region);
+    aws.ec2
+        .copy_image()
+        .source_image_id(&order.source.id)
+        .source_region(&order.source_region)
+        .name(&order.name)
+        .description(format!(
+            "Copy of {} ({})",
+            order.source.name, order.source.id
+        ))
+        .client_token(&order.token)
+        // A copy of an encrypted snapshot is encrypted by the region's own key.
+        .encrypted(true)
+        .tag_specifications(ec2_tags::specification(
+            sdk::ResourceType::Image,
+            &order.image_tags,
+        ))
+        .tag_specifications(ec2_tags::specification(
+            sdk::ResourceType::Snapshot,
+            &order.snapshot_tags,
+        ))
+        .send()
+        .await
+        .map_err(|error| failed(Cause::from(error)))?;
+    wait::until(&what, COPIED, || async {
+        match find_by_name(aws, &order.name).await.map_err(failed)? {
+            Some(image) if image.is_available() => Ok(Look::Done(image)),
+            Some(image) if image.state != "pending" => Err(Error::failed(format!(
+                "the copy {} ({}) is {}",
+                order.name, image.id, image.state
+            ))),
+            found => {
+                let last_seen = found.map_or("not listed".to_owned(), |image| image.state);
+                events.emit(Event::Waiting {
+                    what: what.clone(),
+                    last_seen: last_seen.clone(),
+                });
+                Ok(Look::NotYet(last_seen))
+            }
+        }
+    })
+    .await
 }
 
 /// Registers an image and waits until it is available. There is no client token for this call, but the

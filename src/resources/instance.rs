@@ -204,6 +204,24 @@ pub async fn find(aws: &Aws, ids: &[String]) -> Result<Vec<Instance>, Cause> {
     Ok(found)
 }
 
+/// The account's instances of any of these images that are not terminated, whoever started them.
+pub async fn list_using(aws: &Aws, images: &[String]) -> Result<Vec<Instance>> {
+    let mut found = Vec::new();
+    for some in images.chunks(IDS_PER_CALL) {
+        let using = describe(aws, vec![ec2_tags::filter("image-id", some)])
+            .await
+            .map_err(|cause| {
+                Error::failed("cannot see which instances use the images").because(cause)
+            })?;
+        found.extend(
+            using
+                .into_iter()
+                .filter(|one| one.state != InstanceState::Terminated),
+        );
+    }
+    Ok(found)
+}
+
 /// The instances that a RunInstances call with this client token made.
 pub async fn find_by_token(aws: &Aws, token: &str) -> Result<Vec<Instance>, Cause> {
     describe(aws, vec![ec2_tags::filter("client-token", [token])]).await

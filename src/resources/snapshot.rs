@@ -78,6 +78,19 @@ pub async fn list_of_all(aws: &Aws) -> Result<Vec<Snapshot>> {
         .map_err(|cause| Error::failed("cannot list the snapshots").because(cause))
 }
 
+/// The snapshots with these ids; those that EC2 does not know are missing.
+pub async fn find(aws: &Aws, ids: &[String]) -> Result<Vec<Snapshot>> {
+    let mut found = Vec::new();
+    // EC2 takes 200 values in one filter.
+    for some in ids.chunks(200) {
+        let page = describe(aws, vec![ec2_tags::filter("snapshot-id", some)])
+            .await
+            .map_err(|cause| Error::failed("cannot list snapshots").because(cause))?;
+        found.extend(page);
+    }
+    Ok(found)
+}
+
 /// The snapshots whose tag `Name` is `name`.
 pub async fn find_by_name(aws: &Aws, name: &str) -> Result<Vec<Snapshot>, Cause> {
     describe(aws, vec![ec2_tags::filter("tag:Name", [name])]).await

@@ -50,6 +50,11 @@ impl World {
         self.home.path().join("work")
     }
 
+    /// muck's own folder.
+    pub fn state(&self) -> PathBuf {
+        self.home.path().join("state")
+    }
+
     /// `muck` with `arguments`, nothing of the caller's environment but PATH.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_muck"));
@@ -108,7 +113,7 @@ impl Drop for World {
 }
 
 /// The cache of Debian roots that all tests share: `<target>/test-cache`.
-fn test_cache() -> PathBuf {
+pub fn test_cache() -> PathBuf {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR"))
         .parent()
         .expect("target folder");

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use rusqlite::{Row, params};
 
-use super::{Ledger, time, whole};
+use super::{Batch, Ledger, time, whole};
 use crate::error::Result;
 
 /// One instance as the cloud listed it just now.
@@ -90,6 +90,42 @@ impl Ledger {
             .into_iter()
             .filter(|one| one.ended.is_none_or(|ended| ended >= since))
             .collect())
+    }
+}
+
+/// How long an instance took from its launch to its first message.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct FirstRead {
+    pub instance: String,
+    /// Launch as EC2 tells it, reading as the worker's status message tells it: whole seconds both.
+    pub seconds: u64,
+}
+
+impl Ledger {
+    /// Of each instance that did a job of the batch: the first message that it read at all. Messages tell it, so it is
+    /// known when the instance is long gone.
+    pub fn first_reads(&self, batch: &Batch) -> Result<Vec<FirstRead>> {
+        let connection = self.connection();
+        let read = || -> rusqlite::Result<Vec<FirstRead>> {
+            let mut statement = connection.prepare(
+                "SELECT i.id, min(j.service_read) - i.launched
+                 FROM instances i JOIN jobs j ON j.instance = i.id JOIN batches b ON b.id = j.batch
+                 WHERE i.place = ?1 AND b.place = ?1 AND j.service_read IS NOT NULL
+                 AND i.id IN (SELECT instance FROM jobs WHERE batch = ?2)
+                 GROUP BY i.id ORDER BY i.launched, i.id",
+            )?;
+            statement
+                .query_map([self.place, batch.id], |row| {
+                    let millis: i64 = row.get(1)?;
+                    Ok(FirstRead {
+                        instance: row.get(0)?,
+                        // A clock that runs behind EC2's must not make a launch negative.
+                        seconds: u64::try_from(millis).unwrap_or(0) / 1000,
+                    })
+                })?
+                .collect()
+        };
+        read().map_err(|error| self.failure(error))
     }
 }
 

@@ -231,6 +231,46 @@ fn instances_that_vanish_end_when_last_seen() {
 }
 
 #[test]
+fn the_first_message_of_each_instance_is_timed_from_its_launch() {
+    let (_dir, ledger) = ledger();
+    let batch = ledger.begin_batch("b", at(100)).expect("begins");
+    assert_eq!(ledger.first_reads(&batch).expect("reads"), []);
+    let message = |name: &str, second: u32| {
+        let mut message = status(name, "converted");
+        let time = format!("2007-02-21T01:28:{second:02}Z");
+        message.service_read = time.parse().expect("time");
+        message
+    };
+    for (name, second) in [("late.avi", 50), ("early.avi", 20)] {
+        ledger.add_job(&batch, &new_job(name), 7).expect("adds");
+        ledger
+            .record("b", &message(name, second), "out", "raw")
+            .expect("records");
+    }
+    let launched: Timestamp = "2007-02-21T01:28:12Z".parse().expect("time");
+    let seen = Sighting {
+        id: "i-1".into(),
+        kind: "worker".into(),
+        instance_type: "c7i.large".into(),
+        launched,
+        alive: false,
+        ended: Some(at(1_172_021_400)),
+        volume_gib: 8,
+        public_ip: true,
+    };
+    let idle = Sighting {
+        id: "i-2".into(),
+        ..seen.clone()
+    };
+    ledger
+        .saw_instances(&[seen, idle], launched)
+        .expect("writes");
+    let reads = ledger.first_reads(&batch).expect("reads");
+    assert_eq!(reads.len(), 1, "the idle one read nothing: {reads:?}");
+    assert_eq!((reads[0].instance.as_str(), reads[0].seconds), ("i-1", 8));
+}
+
+#[test]
 fn a_newer_schema_is_refused() {
     let (dir, ledger) = ledger();
     ledger
