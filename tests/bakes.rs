@@ -204,13 +204,13 @@ fn a_script_that_hangs_ends_at_its_deadline() {
     let (world, account) = world_with("echo 'and now nothing more'\nsleep 600\n");
     let path = world.work().join("recipe/image.toml");
     let settings = std::fs::read_to_string(&path).expect("the recipe");
-    let shorter = settings.replace("deadline = \"30m\"", "deadline = \"1m\"");
+    let shorter = settings.replace("deadline = \"30m\"", "deadline = \"2m\"");
     assert_ne!(settings, shorter, "the recipe's deadline has changed");
     world.file("recipe/image.toml", shorter);
     world.muck(&["bake", "--local"]).exits(1).says(&[
         "failed in the step \"check\" (exit code 143)",
         "    and now nothing more",
-        "deadline of 1 min",
+        "deadline of 2 min",
     ]);
     assert_pieces(&account, 0, "a hanging script");
 }

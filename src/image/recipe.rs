@@ -21,8 +21,8 @@ const CHECK: &str = include_str!("../../images/converter/check.sh");
 
 /// Enough to boot, install ffmpeg's hundred packages and copy them, on a slow day.
 const DEFAULT_DEADLINE: SignedDuration = SignedDuration::from_mins(30);
-/// `shutdown +N` counts minutes.
-const SHORTEST_DEADLINE: SignedDuration = SignedDuration::from_mins(1);
+/// The script ends itself a minute ahead of the machine, and a bake of little takes most of another.
+const SHORTEST_DEADLINE: SignedDuration = SignedDuration::from_mins(2);
 /// A presigned URL lives for a week at most (S3), and no bake needs a day.
 const LONGEST_DEADLINE: SignedDuration = SignedDuration::from_hours(24);
 
@@ -180,7 +180,7 @@ impl Recipe {
         )?;
         if !(SHORTEST_DEADLINE..=LONGEST_DEADLINE).contains(&deadline) {
             return Err(Error::usage(
-                "builder.deadline must be between a minute and 24 hours",
+                "builder.deadline must be between 2 minutes and 24 hours",
             ));
         }
         Ok(Self {
