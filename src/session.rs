@@ -10,7 +10,7 @@ use crate::cli::GlobalArgs;
 use crate::cloud::Cloud;
 use crate::commands::local;
 use crate::config::Config;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::event::Events;
 use crate::ui::Ui;
 
@@ -88,6 +88,12 @@ impl Session {
     /// The same account in another region.
     pub async fn region(&self, cloud: &Cloud, region: &str) -> Result<Aws> {
         let mut target = if cloud.local {
+            if region != cloud.aws.region {
+                return Err(Error::usage(format!(
+                    "the local cloud has one region, {}: there is no {region}",
+                    cloud.aws.region
+                )));
+            }
             local::target(&self.events, &mut cloud.config.clone()).await?
         } else {
             Target::default()

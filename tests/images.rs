@@ -296,7 +296,8 @@ fn images_are_listed_shown_copied_and_pruned() {
     );
     world
         .muck(&["images", "copy", &old, "--to", "eu-central-1", "--local"])
-        .exits(1);
+        .exits(2)
+        .says(&["the local cloud has one region"]);
 
     // An image in use stays, however old.
     world

@@ -193,13 +193,17 @@ impl BatchStatus {
         }
         let seconds_taken = self.first_reads.iter().map(|one| one.seconds);
         if let (Some(least), Some(most)) = (seconds_taken.clone().min(), seconds_taken.max()) {
-            let _ = match self.first_reads.len() {
-                1 => write!(text, "\nfirst read {most} s after the launch"),
-                count => write!(
-                    text,
-                    "\nfirst read {least} to {most} s after the launch ({count} instances)"
-                ),
+            let span = if least == most {
+                format!("{most} s")
+            } else {
+                format!("{least} to {most} s")
             };
+            let count = self.first_reads.len();
+            let plural = if count == 1 { "" } else { "s" };
+            let _ = write!(
+                text,
+                "\nfirst read {span} after the launch ({count} instance{plural})"
+            );
         }
         if let Some(pace) = self.transactions_per_minute {
             let _ = write!(text, "\nthroughput {pace:.1} transactions / minute");
