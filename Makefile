@@ -1,5 +1,5 @@
 # One profile (dev, with overrides in Cargo.toml) serves everything, so each crate is compiled once.
-.PHONY: build demo test crash-sweep test-vm check format
+.PHONY: build demo test crash-sweep test-vm bench-lifecycle bench-teardown check format
 
 build:
 	sh scripts/prerequisites.sh build
@@ -29,6 +29,18 @@ test-vm:
 	sh scripts/prerequisites.sh vm
 	cargo build --workspace --all-targets
 	cargo test --workspace --test stories -- --ignored --nocapture --test-threads 1 vm::
+
+# How long up and down take where each call takes 100 ms, beside the longest chain of calls; and the teardown of
+# 100,000 objects, with the memory that it needs. Tables are kept in target/sweeps/.
+bench-lifecycle:
+	sh scripts/prerequisites.sh test
+	cargo build --workspace --all-targets
+	cargo test --workspace --test stories -- --ignored lifecycle_bench
+
+bench-teardown:
+	sh scripts/prerequisites.sh test
+	cargo build --workspace --all-targets
+	OBJECTS="$(OBJECTS)" cargo test --workspace --test stories -- --ignored teardown_bench
 
 # What every commit must pass: format, lints, and the tests that need no boot.
 check:

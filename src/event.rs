@@ -76,6 +76,9 @@ pub enum Event {
         path: String,
         reason: String,
     },
+    /// Objects and delete markers deleted so far, and how many there were if they were counted;
+    /// `None`: that is over.
+    Deletion(Option<(u64, Option<u64>)>),
     Upload(TransferProgress),
     Download(TransferProgress),
     Batch(BatchProgress),

@@ -13,6 +13,7 @@ pub mod config;
 pub mod error;
 pub mod event;
 pub mod folders;
+mod http;
 pub mod image;
 pub mod interrupt;
 pub mod lifetime;
@@ -45,6 +46,7 @@ pub async fn run(cli: Cli) -> u8 {
         ui,
         events,
         sweep: std::sync::Mutex::default(),
+        removing: std::sync::Arc::default(),
     };
     let outcome = if cli.command.tears_down_itself() {
         Box::pin(dispatch(&cli.command, &session)).await
@@ -52,7 +54,10 @@ pub async fn run(cli: Cli) -> u8 {
         until_interrupted(Box::pin(dispatch(&cli.command, &session))).await
     };
     match &outcome {
-        Err(error) if error.kind() == Kind::Interrupted => session.sweep_ends(),
+        // Whoever reads an error need not wait for this.
+        Err(error) if matches!(error.kind(), Kind::Interrupted | Kind::Failed | Kind::Usage) => {
+            session.sweep_ends();
+        }
         _ => session.sweep_done().await,
     }
     // All senders must be gone before the drawing can end.

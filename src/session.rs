@@ -1,6 +1,7 @@
 //! What one run of the program has: its options, its settings, its printer.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::task::JoinHandle;
 
@@ -23,6 +24,8 @@ pub struct Session {
     pub own: Own,
     /// The sweep beside the command, once a cloud is known.
     pub sweep: Mutex<Option<JoinHandle<()>>>,
+    /// The sweep has found something and is removing it.
+    pub removing: Arc<AtomicBool>,
 }
 
 impl Session {
@@ -56,9 +59,9 @@ impl Session {
         if self.global.no_sweep || !cloud.config.sweep || sweep.is_some() {
             return;
         }
-        let (cloud, own) = (cloud.clone(), self.own);
+        let (cloud, own, removing) = (cloud.clone(), self.own, Arc::clone(&self.removing));
         *sweep = Some(tokio::spawn(async move {
-            Box::pin(sweep::sweep(&cloud, own)).await;
+            Box::pin(sweep::sweep(&cloud, own, &removing)).await;
         }));
     }
 
@@ -68,13 +71,21 @@ impl Session {
 
     /// Returns when the sweep has ended, or has taken too long. What it leaves is found again.
     pub async fn sweep_done(&self) {
-        let Some(handle) = self.sweep().take() else {
+        let Some(mut sweep) = self.sweep().take() else {
             return;
         };
-        let stop = handle.abort_handle();
-        if tokio::time::timeout(sweep::PATIENCE, handle).await.is_err() {
+        let waited = tokio::time::timeout(sweep::LOOKING, &mut sweep).await;
+        if waited.is_ok() {
+            return;
+        }
+        let patience = if self.removing.load(Ordering::Relaxed) {
+            sweep::REMOVING
+        } else {
+            std::time::Duration::ZERO
+        };
+        if tokio::time::timeout(patience, &mut sweep).await.is_err() {
             tracing::debug!("the sweep takes too long: what is left is for the next one");
-            stop.abort();
+            sweep.abort();
         }
     }
 

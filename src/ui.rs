@@ -128,6 +128,7 @@ struct Bar {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum BarKind {
     Step,
+    Deletion,
     Upload,
     Download,
     Batch,
@@ -190,6 +191,7 @@ impl Screen {
                     printable(&reason)
                 ));
             }
+            Event::Deletion(progress) => self.deletion(progress),
             Event::Upload(progress) => self.transfer(BarKind::Upload, "uploading", progress),
             Event::Download(progress) => self.transfer(BarKind::Download, "fetching", progress),
             Event::Batch(progress) => self.batch(&progress),
@@ -236,6 +238,24 @@ impl Screen {
         } else if !self.waits_told.contains(&text) {
             self.say(&format!("  {text}"));
             self.waits_told.insert(text);
+        }
+    }
+
+    fn deletion(&mut self, progress: Option<(u64, Option<u64>)>) {
+        let Some((done, total)) = progress else {
+            self.drop_bar(BarKind::Deletion);
+            return;
+        };
+        let template = match total {
+            Some(_) => "  deleting [{bar:24}] {pos}/{len} objects  {per_sec}  ETA {eta}",
+            None => "  {spinner} deleting: {pos} objects so far  {per_sec}",
+        };
+        if let Some(bar) = self.bar(BarKind::Deletion, template) {
+            if let Some(total) = total {
+                // More may have come since they were counted.
+                bar.set_length(total.max(done));
+            }
+            bar.set_position(done);
         }
     }
 

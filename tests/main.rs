@@ -13,4 +13,6 @@ mod images;
 mod interrupted;
 mod launches;
 mod vm;
+mod lifecycle_bench;
+mod teardown_bench;
 mod whole_job;

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -33,6 +34,8 @@ pub struct Call {
     /// Counts from 1 over the server's life.
     pub seq: u64,
     pub time: Timestamp,
+    /// Microseconds from its arrival to its answer, once there is one. Delays on purpose count.
+    pub took_us: Option<u64>,
     pub service: String,
     /// e.g. `RunInstances`; for S3 as the gateway reads it from method and query.
     pub action: String,
@@ -66,6 +69,7 @@ pub struct Entry {
     journal: Journal,
     seq: u64,
     demands: Demands,
+    began: Instant,
 }
 
 impl Journal {
@@ -82,6 +86,7 @@ impl Journal {
         entries.calls.push_back(Call {
             seq,
             time: now,
+            took_us: None,
             service: service.to_owned(),
             action: action.to_owned(),
             principal: "unknown".to_owned(),
@@ -99,6 +104,7 @@ impl Journal {
             journal: self.clone(),
             seq,
             demands: Demands::default(),
+            began: Instant::now(),
         }
     }
 
@@ -156,7 +162,9 @@ impl Entry {
 
     /// It is answered.
     pub fn done(self, status: u16, code: Option<&str>) {
+        let took = self.began.elapsed().as_micros();
         self.change(|call| {
+            call.took_us = u64::try_from(took).ok();
             call.progress = Progress::Done;
             call.status = Some(status);
             call.code = code.map(str::to_owned);
@@ -197,6 +205,7 @@ mod tests {
         drop(second);
         assert_eq!(journal.after(1)[0].progress, Progress::HeldAfter);
         assert_eq!(calls[0].principal, "root");
+        assert!(calls[0].took_us.is_some() && calls[1].took_us.is_none());
     }
 
     #[test]

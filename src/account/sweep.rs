@@ -5,11 +5,13 @@
 //! made for one run. A stack that `up` made is told of and left: results may lie in its buckets. What
 //! fails here fails in silence: it is not what the user asked for, and the next command tries again.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use muck_worker::text::printable_short;
 
+use super::cost::Hourly;
 use super::expired::{Forgotten, end_of_stack, is_past};
 use super::listing::Listing;
 use super::overview::{agreed, row};
@@ -21,14 +23,18 @@ use crate::event::Events;
 use crate::lifetime::{OnExpiry, expiry_of};
 use crate::names::{ResourceKind, StackName};
 use crate::resources::ec2_tags;
+use crate::resources::instance::Instance;
 use crate::resources::{Tags, instance, snapshot, volume};
 use crate::stack::inventory::Presences;
 use crate::stack::survey::{Depths, Survey};
 use crate::stack::{Confirmed, DownOptions, teardown};
 
-/// How long a command that is done waits for its sweep. Listing takes a second or two; the teardown
-/// of a left-over stack takes SQS a minute to forget its queues.
-pub const PATIENCE: Duration = Duration::from_secs(100);
+/// The command's own first calls go first: a processor that is busy with the sweep's would delay them.
+const HEAD_START: Duration = Duration::from_millis(50);
+/// How long a command that is done waits for its sweep to look: that takes a second or two.
+pub const LOOKING: Duration = Duration::from_secs(5);
+/// How much longer if the sweep removes something: it takes SQS a minute to forget a stack's queues.
+pub const REMOVING: Duration = Duration::from_secs(100);
 
 /// What the command does with its own stack meanwhile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,8 +45,10 @@ pub enum Own {
     LookedAt,
 }
 
-/// Looks for what has expired, removes what may go, and tells both.
-pub async fn sweep(cloud: &Cloud, own: Own) {
+/// Looks for what has expired, removes what may go, and tells both. `removing` is set when there is
+/// something to be removed.
+pub async fn sweep(cloud: &Cloud, own: Own, removing: &AtomicBool) {
+    tokio::time::sleep(HEAD_START).await;
     let now = Timestamp::now();
     let listing = Listing::take(&cloud.aws).await;
     for error in &listing.errors {
@@ -49,12 +57,20 @@ pub async fn sweep(cloud: &Cloud, own: Own) {
     let spared = (own == Own::Changed).then_some(&cloud.names.stack);
     let forgotten = Forgotten::find(&listing, now, spared);
     if !forgotten.is_empty() {
+        removing.store(true, Ordering::Relaxed);
         remove(cloud, &forgotten, now).await;
     }
     for stack in listing.named.keys() {
         let is_own = *stack == cloud.names.stack;
         if !is_own || own == Own::LookedAt {
-            look_at(cloud, &listing, stack, is_own, now).await;
+            let sweep = Sweep {
+                cloud,
+                other: cloud.of_stack(stack),
+                listing: &listing,
+                now,
+                removing,
+            };
+            sweep.look_at(is_own).await;
         }
     }
 }
@@ -100,34 +116,113 @@ fn left(error: &crate::error::Error) {
     tracing::debug!(error = error.chain(), "the sweep leaves something");
 }
 
-/// Judges a stack by one of its things; only what that shows as expired is looked at closely.
-async fn look_at(
-    cloud: &Cloud,
-    listing: &Listing,
-    stack: &StackName,
-    is_own: bool,
+/// A stack that is looked at, from beside the command's own.
+struct Sweep<'a> {
+    cloud: &'a Cloud,
+    other: Cloud,
+    listing: &'a Listing,
     now: Timestamp,
-) {
-    let other = cloud.of_stack(stack);
-    let Some(kind) = witness(listing, stack) else {
-        return;
-    };
-    let looks = Presences::look_at_some(&other.aws, &other.names, &[kind]).await;
-    let Some((_, Ok(Some(presence)))) = looks.into_iter().next() else {
-        return;
-    };
-    let end = end_of_stack(listing, stack, [&presence.tags]);
-    let is_ours = presence.belongs_to(stack, &other.names.region);
-    if !is_ours || !end.is_some_and(|end| is_past(end, now)) {
-        return;
+    removing: &'a AtomicBool,
+}
+
+impl Sweep<'_> {
+    fn stack(&self) -> &StackName {
+        &self.other.names.stack
     }
-    match OnExpiry::of(&presence.tags) {
-        OnExpiry::Delete | OnExpiry::DeleteButImage if !is_own => {
-            if let Err(error) = tear_down(cloud, &other, listing, now).await {
-                left(&error);
-            }
+
+    /// Judges a stack by one of its things; only what that shows as expired is looked at closely.
+    async fn look_at(&self, is_own: bool) {
+        let Some(kind) = witness(self.listing, self.stack()) else {
+            return;
+        };
+        let (aws, names) = (&self.other.aws, &self.other.names);
+        let Ok(Some(presence)) = Presences::look_at(aws, names, kind).await else {
+            return;
+        };
+        let end = end_of_stack(self.listing, self.stack(), [&presence.tags]);
+        let is_ours = presence.belongs_to(self.stack(), &names.region);
+        if !is_ours || !end.is_some_and(|end| is_past(end, self.now)) {
+            return;
         }
-        _ => tell_kept(cloud, &other, listing, now).await,
+        match OnExpiry::of(&presence.tags) {
+            OnExpiry::Delete | OnExpiry::DeleteButImage if !is_own => {
+                if let Err(error) = self.tear_down().await {
+                    left(&error);
+                }
+            }
+            _ => self.tell_kept().await,
+        }
+    }
+
+    /// Deletes a stack that was made for one run, if all of it says so and all of it has expired.
+    async fn tear_down(&self) -> Result<()> {
+        // Its events would be lost among those of the command.
+        let quiet = Cloud {
+            events: Events::channel().0,
+            ..self.other.clone()
+        };
+        let survey = Survey::take(&quiet, Depths::Bare).await;
+        let named = survey.named.values().map(|one| &one.tags);
+        let end = end_of_stack(self.listing, self.stack(), named);
+        let live = survey.instances.iter().filter_map(Instance::expires).max();
+        let Some(end) = end.max(live).filter(|end| is_past(*end, self.now)) else {
+            return Ok(());
+        };
+        let options = match agreed(survey.named.values()) {
+            OnExpiry::Keep => {
+                self.tell_kept().await;
+                return Ok(());
+            }
+            on_expiry => DownOptions {
+                keep_data: false,
+                keep_image: on_expiry == OnExpiry::DeleteButImage,
+            },
+        };
+        self.removing.store(true, Ordering::Relaxed);
+        let ago = roughly(between(end, self.now));
+        self.cloud.events.note(format!(
+            "sweeping stack {}, which a run left behind and which expired {ago} ago",
+            self.stack()
+        ));
+        let confirmed = Confirmed::by_expiry();
+        let report = Box::pin(teardown::delete(&quiet, &survey, options, confirmed)).await?;
+        let left = match report.left.len() {
+            0 => "nothing is left".to_owned(),
+            count => format!("{count} are left: {}", self.other.down_command()),
+        };
+        self.cloud.events.note(format!(
+            "swept: stack {}, {} things deleted, {left}",
+            self.stack(),
+            report.deleted.len()
+        ));
+        Ok(())
+    }
+
+    async fn tell_kept(&self) {
+        let region = &self.cloud.aws.region;
+        let prices = PriceList::builtin().of(region, self.cloud.aws.endpoint.is_none());
+        let prices = prices.map(|(_, prices)| prices);
+        let (listing, now) = (self.listing, self.now);
+        let Some(row) = row(&self.other, listing, self.stack(), prices, now).await else {
+            return;
+        };
+        // All of it, not the one thing that was asked.
+        let Some(end) = row.expires.filter(|end| is_past(*end, now)) else {
+            return;
+        };
+        let age = row.created.map_or_else(String::new, |created| {
+            format!("is {} old and ", roughly(between(created, now)))
+        });
+        let cost = match row.an_hour.map(Hourly::text).as_deref() {
+            None | Some("-") => "costs next to nothing".to_owned(),
+            Some(cost) => format!("costs {cost} an hour"),
+        };
+        self.cloud.events.note(format!(
+            "stack {} expired {} ago, {age}{cost}. It may hold results, so it is not deleted unasked: {}",
+            row.stack,
+            roughly(between(end, now)),
+            self.other.down_command()
+        ));
     }
 }
 
@@ -142,73 +237,4 @@ fn witness(listing: &Listing, stack: &StackName) -> Option<ResourceKind> {
     let kinds = listing.kinds(stack);
     let first = order.into_iter().find(|kind| kinds.contains(kind));
     first.or_else(|| kinds.first().copied())
-}
-
-/// Deletes a stack that was made for one run, if all of it says so and all of it has expired.
-async fn tear_down(cloud: &Cloud, other: &Cloud, listing: &Listing, now: Timestamp) -> Result<()> {
-    // Its events would be lost among those of the command.
-    let quiet = Cloud {
-        events: Events::channel().0,
-        ..other.clone()
-    };
-    let stack = &other.names.stack;
-    let survey = Survey::take(&quiet, Depths::Bare).await;
-    let end = end_of_stack(listing, stack, survey.named.values().map(|one| &one.tags));
-    let live = survey
-        .instances
-        .iter()
-        .filter_map(crate::resources::instance::Instance::expires);
-    let Some(end) = end.max(live.max()).filter(|end| is_past(*end, now)) else {
-        return Ok(());
-    };
-    let options = match agreed(survey.named.values()) {
-        OnExpiry::Keep => {
-            tell_kept(cloud, other, listing, now).await;
-            return Ok(());
-        }
-        on_expiry => DownOptions {
-            keep_data: false,
-            keep_image: on_expiry == OnExpiry::DeleteButImage,
-        },
-    };
-    let ago = roughly(between(end, now));
-    cloud.events.note(format!(
-        "sweeping stack {stack}, which a run left behind and which expired {ago} ago"
-    ));
-    let confirmed = Confirmed::by_expiry();
-    let report = Box::pin(teardown::delete(&quiet, &survey, options, confirmed)).await?;
-    let left = match report.left.len() {
-        0 => "nothing is left".to_owned(),
-        count => format!("{count} are left: {}", other.down_command()),
-    };
-    cloud.events.note(format!(
-        "swept: stack {stack}, {} things deleted, {left}",
-        report.deleted.len()
-    ));
-    Ok(())
-}
-
-async fn tell_kept(cloud: &Cloud, other: &Cloud, listing: &Listing, now: Timestamp) {
-    let prices = PriceList::builtin().of(&cloud.aws.region, cloud.aws.endpoint.is_none());
-    let prices = prices.map(|(_, prices)| prices);
-    let Some(row) = row(other, listing, &other.names.stack, prices, now).await else {
-        return;
-    };
-    // All of it, not the one thing that was asked.
-    let Some(end) = row.expires.filter(|end| is_past(*end, now)) else {
-        return;
-    };
-    let age = row.created.map_or_else(String::new, |created| {
-        format!("is {} old and ", roughly(between(created, now)))
-    });
-    let cost = match row.an_hour.map(super::cost::Hourly::text).as_deref() {
-        None | Some("-") => "costs next to nothing".to_owned(),
-        Some(cost) => format!("costs {cost} an hour"),
-    };
-    cloud.events.note(format!(
-        "stack {} expired {} ago, {age}{cost}. It may hold results, so it is not deleted unasked: {}",
-        row.stack,
-        roughly(between(end, now)),
-        other.down_command()
-    ));
 }

@@ -2,12 +2,13 @@
 //! uploads included. Memory is bounded however much there is.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use aws_sdk_s3::types::{Delete, ObjectIdentifier};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use serde::Serialize;
 
-use super::bucket::{self, Deletion};
+use super::bucket;
 use crate::aws::{Aws, Cause};
 use crate::error::{Error, Result};
 use crate::event::{Event, Events};
@@ -147,17 +148,77 @@ async fn uploads(aws: &Aws, name: &str, from: &Marker) -> Result<Uploads, Cause>
         .map_err(Cause::from)
 }
 
-/// Empties a bucket and deletes it. Returns the number of objects and markers deleted.
+/// How far the deletion of objects is, over all buckets that share it.
+#[derive(Debug)]
+pub struct Deletion<'a> {
+    events: &'a Events,
+    done: AtomicU64,
+    total: Option<u64>,
+}
+
+impl<'a> Deletion<'a> {
+    /// `total`: objects and delete markers, if they were counted.
+    pub fn new(events: &'a Events, total: Option<u64>) -> Self {
+        Self {
+            events,
+            done: AtomicU64::new(0),
+            total,
+        }
+    }
+
+    fn more(&self, count: u64) {
+        let done = self.done.fetch_add(count, Ordering::Relaxed) + count;
+        self.events.emit(Event::Deletion(Some((done, self.total))));
+    }
+}
+
+impl Drop for Deletion<'_> {
+    fn drop(&mut self) {
+        self.events.emit(Event::Deletion(None));
+    }
+}
+
+/// Failures of deletions in one bucket: the first of them, and how many there were.
+#[derive(Debug, Default)]
+struct Failures(Mutex<(Option<Error>, u64)>);
+
+impl Failures {
+    fn add(&self, error: Error) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.0.get_or_insert(error);
+        all.1 += 1;
+    }
+
+    fn into_result(self) -> Result<()> {
+        match self.0.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            (None, _) => Ok(()),
+            (Some(error), 1) => Err(error),
+            (Some(error), count) => Err(Error::failed(format!(
+                "{count} requests to empty a bucket failed; the first"
+            ))
+            .because(error)),
+        }
+    }
+}
+
+/// Empties a bucket and deletes it. Returns the number of objects and markers deleted. A request that
+/// fails does not keep the others from being made.
 ///
 /// # Errors
 /// What could not be deleted, and if something keeps being written to it.
-pub async fn empty_and_delete(aws: &Aws, name: &str, events: &Events) -> Result<u64> {
+pub async fn empty_and_delete(aws: &Aws, name: &str, progress: &Deletion<'_>) -> Result<u64> {
     let deleted = AtomicU64::new(0);
     for _ in 0..ROUNDS {
-        // Uploads first: one that completes later would be an object again.
-        abort_uploads(aws, name).await?;
-        delete_objects(aws, name, events, &deleted).await?;
-        if bucket::delete(aws, name).await? == Deletion::Gone {
+        let failures = Failures::default();
+        // An upload that completes meanwhile is an object again: then the bucket is not empty, and the
+        // next round deletes it.
+        let (aborted, ()) = tokio::join!(
+            abort_uploads(aws, name),
+            delete_objects(aws, name, progress, &deleted, &failures)
+        );
+        failures.into_result()?;
+        aborted?;
+        if bucket::delete(aws, name).await? == bucket::Deletion::Gone {
             return Ok(deleted.into_inner());
         }
     }
@@ -167,33 +228,42 @@ pub async fn empty_and_delete(aws: &Aws, name: &str, events: &Events) -> Result<
     )
 }
 
-async fn delete_objects(aws: &Aws, name: &str, events: &Events, deleted: &AtomicU64) -> Result<()> {
+async fn delete_objects(
+    aws: &Aws,
+    name: &str,
+    progress: &Deletion<'_>,
+    deleted: &AtomicU64,
+    failures: &Failures,
+) {
     // Pages are listed one after another (each says where the next begins) while those before are
     // being deleted.
-    let pages = stream::try_unfold(Some(Marker::default()), |from| async move {
-        let Some(from) = from else { return Ok(None) };
-        let page = match versions(aws, name, &from).await {
+    let pages = stream::unfold(Some(Marker::default()), |from| async move {
+        let page = match versions(aws, name, &from?).await {
             Ok(page) => page,
-            Err(cause) if cause.is("NoSuchBucket") => return Ok(None),
-            Err(cause) => return Err(cannot("list the objects of", name, cause)),
+            Err(cause) if cause.is("NoSuchBucket") => return None,
+            Err(cause) => {
+                failures.add(cannot("list the objects of", name, cause));
+                return None;
+            }
         };
         let identifiers = identifiers(&page);
-        Ok(Some((identifiers, Marker::after(page))))
+        Some((identifiers, Marker::after(page)))
     });
     pages
-        .try_for_each_concurrent(PARALLEL_DELETES, |identifiers| async move {
+        .for_each_concurrent(PARALLEL_DELETES, |identifiers| async move {
             let count = identifiers.len() as u64;
-            delete_page(aws, name, identifiers).await?;
-            let total = deleted.fetch_add(count, Ordering::Relaxed) + count;
-            if count > 0 {
-                events.emit(Event::Waiting {
-                    what: format!("bucket {name} to be empty"),
-                    last_seen: format!("{total} objects deleted"),
-                });
+            if count == 0 {
+                return;
             }
-            Ok(())
+            match delete_page(aws, name, identifiers).await {
+                Ok(()) => {
+                    deleted.fetch_add(count, Ordering::Relaxed);
+                    progress.more(count);
+                }
+                Err(error) => failures.add(error),
+            }
         })
-        .await
+        .await;
 }
 
 fn identifiers(page: &Versions) -> Vec<ObjectIdentifier> {
@@ -219,9 +289,6 @@ fn identifiers(page: &Versions) -> Vec<ObjectIdentifier> {
 }
 
 async fn delete_page(aws: &Aws, name: &str, identifiers: Vec<ObjectIdentifier>) -> Result<()> {
-    if identifiers.is_empty() {
-        return Ok(());
-    }
     let delete = Delete::builder()
         .set_objects(Some(identifiers))
         .quiet(true)

@@ -166,13 +166,17 @@ async fn remove_roles(aws: &Aws, name: &str, roles: Vec<String>) -> Result<()> {
     Ok(())
 }
 
-/// Removes the role from the profile, then deletes it. One that is not there is fine.
+/// Takes `role` out of the profile; where it is not in there that is fine.
+pub async fn remove_role(aws: &Aws, name: &str, role: &str) -> Result<()> {
+    remove_roles(aws, name, vec![role.to_owned()]).await
+}
+
+/// Deletes a profile, empty or not. One that is not there is fine.
 pub async fn delete(aws: &Aws, name: &str) -> Result<()> {
     wait::until(
         &format!("instance profile {name} to let go"),
         SETTLE_LIMIT,
         || async {
-            remove_roles(aws, name, roles(aws, name).await?).await?;
             let call = aws
                 .iam
                 .delete_instance_profile()
@@ -180,7 +184,10 @@ pub async fn delete(aws: &Aws, name: &str) -> Result<()> {
             match call.send().await.map_err(Cause::from) {
                 Ok(_) => Ok(Look::Done(())),
                 Err(cause) if cause.is(ABSENT) => Ok(Look::Done(())),
-                Err(cause) if cause.is_any(&CONFLICTS) => Ok(Look::NotYet(cause.to_string())),
+                Err(cause) if cause.is_any(&CONFLICTS) => {
+                    remove_roles(aws, name, roles(aws, name).await?).await?;
+                    Ok(Look::NotYet(cause.to_string()))
+                }
                 Err(cause) => Err(cannot("delete", name, cause)),
             }
         },

@@ -89,6 +89,18 @@ pub async fn look(aws: &Aws, name: &str) -> Result<Option<Presence>> {
         .map(|tags| Presence { id, tags }))
 }
 
+/// The same with what is in it, in no more round trips.
+pub async fn look_and_count(
+    aws: &Aws,
+    name: &str,
+) -> Result<Option<(Presence, Result<Option<Depth>>)>> {
+    let Some(id) = url(aws, name).await? else {
+        return Ok(None);
+    };
+    let (tags, depth) = tokio::join!(tags(aws, name, &id), depth(aws, name, &id));
+    Ok(tags?.map(|tags| (Presence { id, tags }, depth)))
+}
+
 /// Names of all queues of the account in this region that begin with `prefix`.
 pub async fn list(aws: &Aws, prefix: &str) -> Result<Vec<String>> {
     let mut pages = aws

@@ -283,10 +283,21 @@ async fn delete_policies(aws: &Aws, name: &str, policies: Vec<String>) -> Result
     futures::future::join_all(all).await.into_iter().collect()
 }
 
-/// Deletes the role's inline policies, then the role. One that is not there is fine; conflicts
-/// that pass (a profile just removed still counts) are waited out.
+/// Deletes the role's inline policies: ours at once, and whatever else a list shows.
+pub async fn delete_inline_policies(aws: &Aws, name: &str) -> Result<()> {
+    let ours = delete_policies(aws, name, vec![POLICY_NAME.to_owned()]);
+    let further = async {
+        let mut names = policy_names(aws, name).await?;
+        names.retain(|name| name != POLICY_NAME);
+        delete_policies(aws, name, names).await
+    };
+    let (ours, further) = tokio::join!(ours, further);
+    ours.and(further)
+}
+
+/// Deletes a role without inline policies. One that is not there is fine; conflicts that pass (a
+/// profile just removed still counts) are waited out.
 pub async fn delete(aws: &Aws, name: &str) -> Result<()> {
-    delete_policies(aws, name, policy_names(aws, name).await?).await?;
     wait::until(&format!("role {name} to let go"), SETTLE_LIMIT, || async {
         match aws
             .iam
@@ -299,6 +310,7 @@ pub async fn delete(aws: &Aws, name: &str) -> Result<()> {
             Ok(_) => Ok(Look::Done(())),
             Err(cause) if cause.is(ABSENT) => Ok(Look::Done(())),
             Err(cause) if cause.is_any(&CONFLICTS) => {
+                delete_inline_policies(aws, name).await?;
                 detach_policies(aws, name).await?;
                 Ok(Look::NotYet(cause.to_string()))
             }

@@ -81,23 +81,28 @@ impl Presences {
         names: &Names,
         kinds: &[ResourceKind],
     ) -> Vec<(ResourceKind, Result<Option<Presence>>)> {
-        let all = kinds.iter().copied().map(|kind| async move {
-            let name = names.of(kind);
-            let presence = match kind {
-                ResourceKind::InputBucket | ResourceKind::OutputBucket => {
-                    bucket::look(aws, &name).await
-                }
-                ResourceKind::InputQueue
-                | ResourceKind::OutputQueue
-                | ResourceKind::FailedQueue => queue::look(aws, &name).await,
-                ResourceKind::Role => role::look(aws, &name).await,
-                ResourceKind::InstanceProfile => instance_profile::look(aws, &name).await,
-                ResourceKind::Topic => topic::look(aws, &names.topic_arn()).await,
-                _ => Ok(None),
-            };
-            (kind, presence)
-        });
+        let all = kinds
+            .iter()
+            .copied()
+            .map(|kind| async move { (kind, Self::look_at(aws, names, kind).await) });
         join_all(all).await
+    }
+
+    /// Looks at one kind.
+    pub async fn look_at(aws: &Aws, names: &Names, kind: ResourceKind) -> Result<Option<Presence>> {
+        let name = names.of(kind);
+        match kind {
+            ResourceKind::InputBucket | ResourceKind::OutputBucket => {
+                bucket::look(aws, &name).await
+            }
+            ResourceKind::InputQueue | ResourceKind::OutputQueue | ResourceKind::FailedQueue => {
+                queue::look(aws, &name).await
+            }
+            ResourceKind::Role => role::look(aws, &name).await,
+            ResourceKind::InstanceProfile => instance_profile::look(aws, &name).await,
+            ResourceKind::Topic => topic::look(aws, &names.topic_arn()).await,
+            _ => Ok(None),
+        }
     }
 
     pub fn contains(&self, kind: ResourceKind) -> bool {

@@ -2,7 +2,9 @@
 //! and looks for afterwards.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
+use futures::future::join_all;
 use serde::Serialize;
 
 use super::inventory::Presences;
@@ -80,6 +82,8 @@ pub struct Survey {
     pub depths: BTreeMap<ResourceKind, Depth>,
     /// What could not be looked at.
     pub errors: Vec<Error>,
+    /// When the instances were listed.
+    pub instances_seen: Option<Instant>,
 }
 
 /// Is this kind left alone?
@@ -91,18 +95,73 @@ pub fn keeps(options: DownOptions, kind: ResourceKind) -> bool {
     }
 }
 
+/// What is in a thing.
+enum Count {
+    Contents(Contents),
+    Depth(Depth),
+}
+
+/// One thing with a fixed name: whether it is there, and what is in it if that was asked for.
+struct Looked {
+    kind: ResourceKind,
+    presence: Result<Option<Presence>>,
+    count: Option<Result<Count>>,
+}
+
+/// What is counted is counted beside the look, by the derived name, so that it takes no longer. The
+/// count of a thing that turns out not to be ours is dropped.
+async fn look_at(cloud: &Cloud, kind: ResourceKind, depths: Depths) -> Looked {
+    let (aws, names) = (&cloud.aws, &cloud.names);
+    let name = names.of(kind);
+    let (presence, count) = match (depths, kind) {
+        (Depths::Counted, ResourceKind::InputBucket | ResourceKind::OutputBucket) => {
+            let (presence, count) = tokio::join!(
+                Presences::look_at(aws, names, kind),
+                bucket_contents::count(aws, &name)
+            );
+            (presence, Some(count.map(Count::Contents)))
+        }
+        (
+            Depths::Counted,
+            ResourceKind::InputQueue | ResourceKind::OutputQueue | ResourceKind::FailedQueue,
+        ) => match queue::look_and_count(aws, &name).await {
+            Ok(Some((presence, depth))) => {
+                let depth = depth.transpose();
+                (
+                    Ok(Some(presence)),
+                    depth.map(|depth| depth.map(Count::Depth)),
+                )
+            }
+            Ok(None) => (Ok(None), None),
+            Err(error) => (Err(error), None),
+        },
+        _ => (Presences::look_at(aws, names, kind).await, None),
+    };
+    Looked {
+        kind,
+        presence,
+        count,
+    }
+}
+
 impl Survey {
     /// Looks at everything at once. Never fails: what could not be seen is in `errors`.
     pub async fn take(cloud: &Cloud, depths: Depths) -> Self {
         let (aws, names) = (&cloud.aws, &cloud.names);
         let mut survey = Self::default();
-        let (instances, volumes, images, snapshots, looks) = tokio::join!(
-            instance::list_live(aws, &names.stack),
+        let with_names = ResourceKind::STACK.map(|kind| look_at(cloud, kind, depths));
+        let instances = async {
+            let instances = instance::list_live(aws, &names.stack).await;
+            (instances, Instant::now())
+        };
+        let ((instances, seen), volumes, images, snapshots, looks) = tokio::join!(
+            instances,
             volume::list(aws, &names.stack),
             image::list(aws, &names.stack),
             snapshot::list(aws, &names.stack),
-            Presences::look_at_each(aws, names),
+            join_all(with_names),
         );
+        survey.instances_seen = Some(seen);
         survey.instances = survey.or_none(instances);
         survey.volumes = survey.or_none(volumes);
         survey.images = survey.or_none(images);
@@ -115,18 +174,8 @@ impl Survey {
         survey
             .snapshots
             .retain(|snapshot| !of_images.contains(&&snapshot.id));
-        for (kind, look) in looks {
-            match look {
-                Ok(Some(presence)) if presence.belongs_to(&names.stack, &names.region) => {
-                    survey.named.insert(kind, presence);
-                }
-                Ok(Some(_)) => survey.foreign.push(kind),
-                Ok(None) => {}
-                Err(error) => survey.errors.push(error),
-            }
-        }
-        if depths == Depths::Counted {
-            survey.count(cloud).await;
+        for looked in looks {
+            survey.add(cloud, looked);
         }
         survey
     }
@@ -138,41 +187,31 @@ impl Survey {
         })
     }
 
-    async fn count(&mut self, cloud: &Cloud) {
-        enum Count {
-            Contents(Contents),
-            Depth(Option<Depth>),
-        }
-        let counts = self.named.iter().map(|(kind, presence)| async move {
-            let count = match kind {
-                ResourceKind::InputBucket | ResourceKind::OutputBucket => {
-                    bucket_contents::count(&cloud.aws, &presence.id)
-                        .await
-                        .map(Count::Contents)
+    fn add(&mut self, cloud: &Cloud, looked: Looked) {
+        let kind = looked.kind;
+        match looked.presence {
+            Ok(Some(presence)) => {
+                if !presence.belongs_to(&cloud.names.stack, &cloud.names.region) {
+                    self.foreign.push(kind);
+                    return;
                 }
-                ResourceKind::InputQueue
-                | ResourceKind::OutputQueue
-                | ResourceKind::FailedQueue => {
-                    let name = cloud.names.of(*kind);
-                    queue::depth(&cloud.aws, &name, &presence.id)
-                        .await
-                        .map(Count::Depth)
-                }
-                _ => Ok(Count::Depth(None)),
-            };
-            (*kind, count)
-        });
-        for (kind, count) in futures::future::join_all(counts).await {
-            match count {
-                Ok(Count::Contents(contents)) => {
-                    self.contents.insert(kind, contents);
-                }
-                Ok(Count::Depth(Some(depth))) => {
-                    self.depths.insert(kind, depth);
-                }
-                Ok(Count::Depth(None)) => {}
-                Err(error) => self.errors.push(error),
+                self.named.insert(kind, presence);
             }
+            Ok(None) => return,
+            Err(error) => {
+                self.errors.push(error);
+                return;
+            }
+        }
+        match looked.count {
+            Some(Ok(Count::Contents(contents))) => {
+                self.contents.insert(kind, contents);
+            }
+            Some(Ok(Count::Depth(depth))) => {
+                self.depths.insert(kind, depth);
+            }
+            Some(Err(error)) => self.errors.push(error),
+            None => {}
         }
     }
 

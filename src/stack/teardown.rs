@@ -12,6 +12,7 @@ use crate::cloud::Cloud;
 use crate::error::{Error, Result};
 use crate::event::{Event, Outcome};
 use crate::names::ResourceKind;
+use crate::resources::bucket_contents::Deletion;
 use crate::resources::{
     bucket_contents, image, instance, instance_profile, queue, role, snapshot, topic, volume,
 };
@@ -67,7 +68,7 @@ pub async fn delete(
     options: DownOptions,
     _confirmed: Confirmed,
 ) -> Result<TeardownReport> {
-    let surveyed = Instant::now();
+    let seen = survey.instances_seen.unwrap_or_else(Instant::now);
     for kind in &survey.foreign {
         cloud.events.warn(format!(
             "{kind} {} does not carry this stack's tag: not touched",
@@ -76,7 +77,7 @@ pub async fn delete(
     }
     let teardown = Teardown { cloud, options };
     let mut errors = teardown.pass(survey).await;
-    tokio::time::sleep(NEWBORN_PAUSE.saturating_sub(surveyed.elapsed())).await;
+    tokio::time::sleep(NEWBORN_PAUSE.saturating_sub(seen.elapsed())).await;
     let mut after = teardown.look_again(&errors, Patience::Named).await;
     let ec2_left = |survey: &Survey| {
         survey
@@ -230,12 +231,16 @@ impl Teardown<'_> {
         if self.options.keep_data {
             return Vec::new();
         }
+        let counted = survey.contents.values();
+        let total = counted.map(|contents| contents.objects + contents.delete_markers);
+        let total = (!survey.contents.is_empty()).then(|| total.sum());
+        let progress = &Deletion::new(&self.cloud.events, total);
         let one = |kind: ResourceKind| async move {
             let Some(presence) = survey.named.get(&kind) else {
                 return Vec::new();
             };
-            let (aws, events) = (&self.cloud.aws, &self.cloud.events);
-            match bucket_contents::empty_and_delete(aws, &presence.id, events).await {
+            let aws = &self.cloud.aws;
+            match bucket_contents::empty_and_delete(aws, &presence.id, progress).await {
                 Ok(count) => {
                     let detail = (count > 0).then(|| format!("with {count} objects"));
                     self.gone(kind, &presence.id, detail);
@@ -272,24 +277,45 @@ impl Teardown<'_> {
         join_all(all).await.into_iter().flatten().collect()
     }
 
-    /// The profile first: a role in a profile cannot be deleted.
+    /// First what ties the two to each other and to others: a role in a profile cannot be deleted,
+    /// nor one with policies. Then both beside each other.
     async fn profile_and_role(&self, survey: &Survey) -> Failures {
-        let aws = &self.cloud.aws;
-        let mut failures = Vec::new();
-        let name = self.cloud.names.worker_role();
-        if survey.named.contains_key(&ResourceKind::InstanceProfile) {
-            match instance_profile::delete(aws, &name).await {
-                Ok(()) => self.gone(ResourceKind::InstanceProfile, &name, None),
-                Err(error) => failures.push((ResourceKind::InstanceProfile, error)),
+        let (aws, name) = (&self.cloud.aws, &self.cloud.names.worker_role());
+        let has_profile = survey.named.contains_key(&ResourceKind::InstanceProfile);
+        let has_role = survey.named.contains_key(&ResourceKind::Role);
+        let untie = async {
+            if !has_profile {
+                return Ok(());
             }
-        }
-        if survey.named.contains_key(&ResourceKind::Role) {
-            match role::delete(aws, &name).await {
-                Ok(()) => self.gone(ResourceKind::Role, &name, None),
-                Err(error) => failures.push((ResourceKind::Role, error)),
+            instance_profile::remove_role(aws, name, name).await
+        };
+        let strip = async {
+            if !has_role {
+                return Ok(());
             }
-        }
-        failures
+            role::delete_inline_policies(aws, name).await
+        };
+        let (untied, stripped) = tokio::join!(untie, strip);
+        let delete_profile = async {
+            untied?;
+            if has_profile {
+                instance_profile::delete(aws, name).await?;
+                self.gone(ResourceKind::InstanceProfile, name, None);
+            }
+            Ok(())
+        };
+        let delete_role = async {
+            stripped?;
+            if has_role {
+                role::delete(aws, name).await?;
+                self.gone(ResourceKind::Role, name, None);
+            }
+            Ok(())
+        };
+        let (profile, role) = tokio::join!(delete_profile, delete_role);
+        let mut all = failures(ResourceKind::InstanceProfile, vec![profile]);
+        all.extend(failures(ResourceKind::Role, vec![role]));
+        all
     }
 
     async fn topic(&self, survey: &Survey) -> Failures {

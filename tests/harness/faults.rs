@@ -21,6 +21,10 @@ pub struct Faults {
 #[derive(Debug, Clone, Deserialize)]
 pub struct Call {
     pub seq: u64,
+    /// When it arrived.
+    pub time: jiff::Timestamp,
+    /// Microseconds until it was answered.
+    pub took_us: Option<u64>,
     pub service: String,
     pub action: String,
     /// The application id of the caller.
