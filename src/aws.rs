@@ -78,26 +78,37 @@ impl Aws {
                 )
             })?;
         check_credentials(&config).await?;
-        let account = who_are_we(&config).await?;
+        let (account, clients) = tokio::join!(who_are_we(&config), async {
+            // Made while the answer is on its way.
+            Self::of(&config, region)
+        });
+        Ok(Self {
+            account: account?,
+            ..clients
+        })
+    }
+
+    /// The clients, of an account that is not known yet.
+    fn of(config: &SdkConfig, region: String) -> Self {
         let endpoint = config.endpoint_url().map(ToOwned::to_owned);
         // Buckets as host names (`bucket.127.0.0.1`) do not resolve on a custom endpoint.
-        let s3 = aws_sdk_s3::config::Builder::from(&config)
+        let s3 = aws_sdk_s3::config::Builder::from(config)
             .force_path_style(endpoint.is_some())
             .build();
-        let ec2_once = aws_sdk_ec2::config::Builder::from(&config)
+        let ec2_once = aws_sdk_ec2::config::Builder::from(config)
             .retry_config(RetryConfig::disabled())
             .build();
-        Ok(Self {
-            ec2: aws_sdk_ec2::Client::new(&config),
+        Self {
+            ec2: aws_sdk_ec2::Client::new(config),
             s3: aws_sdk_s3::Client::from_conf(s3),
-            sqs: aws_sdk_sqs::Client::new(&config),
-            iam: aws_sdk_iam::Client::new(&config),
-            sns: aws_sdk_sns::Client::new(&config),
+            sqs: aws_sdk_sqs::Client::new(config),
+            iam: aws_sdk_iam::Client::new(config),
+            sns: aws_sdk_sns::Client::new(config),
             ec2_once: aws_sdk_ec2::Client::from_conf(ec2_once),
-            account,
+            account: String::new(),
             region,
             endpoint,
-        })
+        }
     }
 }
 

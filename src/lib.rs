@@ -21,6 +21,7 @@ pub mod names;
 pub mod resources;
 pub mod session;
 pub mod stack;
+mod task;
 pub mod template;
 pub mod ui;
 pub mod wait;

@@ -12,7 +12,7 @@ mod harness;
 mod images;
 mod interrupted;
 mod launches;
-mod vm;
 mod lifecycle_bench;
 mod teardown_bench;
+mod vm;
 mod whole_job;

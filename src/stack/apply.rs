@@ -4,6 +4,8 @@
 //! profile before the role is put into the profile; role before its policy. Everything else
 //! names what it refers to by derived ARNs, which need not exist yet.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
 use super::Stack;
@@ -16,6 +18,7 @@ use crate::error::Result;
 use crate::event::{Event, Outcome};
 use crate::names::ResourceKind;
 use crate::resources::{Attributes, Presence, bucket, instance_profile, queue, role, topic};
+use crate::task;
 
 /// What became of one thing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -54,21 +57,19 @@ pub async fn planned(cloud: &Cloud) -> Result<Plan> {
 /// is made, so that the next `up` has less to do.
 pub async fn up(cloud: &Cloud) -> Result<Up> {
     let plan = planned(cloud).await?;
-    let run = Run { cloud, plan: &plan };
+    let run = Run {
+        cloud: cloud.clone(),
+        plan: Arc::new(plan),
+    };
+    let plan = &run.plan;
+    let each = || run.clone();
     let (input_bucket, output_bucket, queues, output_queue, worker, topic) = tokio::join!(
-        run.bucket(ResourceKind::InputBucket),
-        run.bucket(ResourceKind::OutputBucket),
-        async {
-            let failed = run.queue(ResourceKind::FailedQueue).await;
-            match failed {
-                Ok(failed) => (Ok(failed), run.queue(ResourceKind::InputQueue).await),
-                // Only one thing failed: that the other waits for it is no second failure.
-                Err(error) => (Err(error), Ok(None)),
-            }
-        },
-        run.queue(ResourceKind::OutputQueue),
-        run.role_and_profile(),
-        run.topic(),
+        task::start(each().bucket(ResourceKind::InputBucket)),
+        task::start(each().bucket(ResourceKind::OutputBucket)),
+        task::start(each().input_queues()),
+        task::start(each().queue(ResourceKind::OutputQueue)),
+        task::start(each().role_and_profile()),
+        task::start(each().topic()),
     );
     let (failed_queue, input_queue) = queues;
     let (role, profile) = worker;
@@ -122,12 +123,22 @@ fn applied(step: &Step) -> Applied {
 /// A thing that is there now, or `None` if the plan has none of this kind.
 type Done = Result<Option<Presence>>;
 
-struct Run<'a> {
-    cloud: &'a Cloud,
-    plan: &'a Plan,
+#[derive(Clone)]
+struct Run {
+    cloud: Cloud,
+    plan: Arc<Plan>,
 }
 
-impl Run<'_> {
+impl Run {
+    /// The dead-letter queue, and then the queue that names it.
+    async fn input_queues(self) -> (Done, Done) {
+        match self.clone().queue(ResourceKind::FailedQueue).await {
+            Ok(failed) => (Ok(failed), self.queue(ResourceKind::InputQueue).await),
+            // Only one thing failed: that the other waits for it is no second failure.
+            Err(error) => (Err(error), Ok(None)),
+        }
+    }
+
     /// Tells what became of a thing, and passes on what is there now.
     fn tell(&self, step: &Step, id: String) -> Presence {
         let applied = applied(step);
@@ -160,12 +171,12 @@ impl Run<'_> {
     /// Brings the tags of what was there before up to date, its end among them.
     async fn retag(&self, step: &Step) -> Result<()> {
         match &step.presence {
-            Some(presence) => tagging::write(self.cloud, step.kind, presence, &step.tags).await,
+            Some(presence) => tagging::write(&self.cloud, step.kind, presence, &step.tags).await,
             None => Ok(()),
         }
     }
 
-    async fn bucket(&self, kind: ResourceKind) -> Done {
+    async fn bucket(self, kind: ResourceKind) -> Done {
         let Some(step) = self.plan.step(kind) else {
             return Ok(None);
         };
@@ -185,7 +196,7 @@ impl Run<'_> {
         Ok(Some(self.tell(step, step.name.clone())))
     }
 
-    async fn queue(&self, kind: ResourceKind) -> Done {
+    async fn queue(self, kind: ResourceKind) -> Done {
         let Some(step) = self.plan.step(kind) else {
             return Ok(None);
         };
@@ -217,7 +228,7 @@ impl Run<'_> {
         Ok(Some(self.tell(step, url)))
     }
 
-    async fn role_and_profile(&self) -> (Done, Done) {
+    async fn role_and_profile(self) -> (Done, Done) {
         let (role, profile) = (
             self.plan.step(ResourceKind::Role),
             self.plan.step(ResourceKind::InstanceProfile),
@@ -288,7 +299,7 @@ impl Run<'_> {
         }
     }
 
-    async fn topic(&self) -> Done {
+    async fn topic(self) -> Done {
         let Some(step) = self.plan.step(ResourceKind::Topic) else {
             return Ok(None);
         };

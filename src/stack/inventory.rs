@@ -9,6 +9,7 @@ use crate::aws::Aws;
 use crate::error::{Error, Result};
 use crate::names::{Names, ResourceKind};
 use crate::resources::{Found, Presence, bucket, instance_profile, not_ours, queue, role, topic};
+use crate::task;
 
 /// Everything of the stack that exists, with its settings.
 #[derive(Debug, Clone, Default)]
@@ -17,21 +18,12 @@ pub struct Inventory(pub BTreeMap<ResourceKind, Found>);
 impl Inventory {
     /// Asks for all kinds at once.
     pub async fn list(aws: &Aws, names: &Names) -> Result<Self> {
-        let all = ResourceKind::STACK.map(|kind| async move {
-            let name = names.of(kind);
-            let found = match kind {
-                ResourceKind::InputBucket | ResourceKind::OutputBucket => {
-                    Box::pin(bucket::find(aws, &name)).await
-                }
-                ResourceKind::InputQueue
-                | ResourceKind::OutputQueue
-                | ResourceKind::FailedQueue => queue::find(aws, &name).await,
-                ResourceKind::Role => role::find(aws, &name).await,
-                ResourceKind::InstanceProfile => instance_profile::find(aws, &name).await,
-                ResourceKind::Topic => topic::find(aws, &names.topic_arn()).await,
-                _ => Ok(None),
-            };
-            found.map(|found| (kind, found))
+        let all = ResourceKind::STACK.map(|kind| {
+            let (aws, names) = (aws.clone(), names.clone());
+            task::start(async move {
+                let found = find(&aws, &names, kind).await;
+                found.map(|found| (kind, found))
+            })
         });
         let found = try_join_all(all).await?;
         Ok(Self(
@@ -40,6 +32,22 @@ impl Inventory {
                 .filter_map(|(kind, found)| Some((kind, found?)))
                 .collect(),
         ))
+    }
+}
+
+async fn find(aws: &Aws, names: &Names, kind: ResourceKind) -> Result<Option<Found>> {
+    let name = names.of(kind);
+    match kind {
+        ResourceKind::InputBucket | ResourceKind::OutputBucket => {
+            Box::pin(bucket::find(aws, &name)).await
+        }
+        ResourceKind::InputQueue | ResourceKind::OutputQueue | ResourceKind::FailedQueue => {
+            queue::find(aws, &name).await
+        }
+        ResourceKind::Role => role::find(aws, &name).await,
+        ResourceKind::InstanceProfile => instance_profile::find(aws, &name).await,
+        ResourceKind::Topic => topic::find(aws, &names.topic_arn()).await,
+        _ => Ok(None),
     }
 }
 
