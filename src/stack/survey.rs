@@ -18,6 +18,7 @@ use crate::resources::queue::{self, Depth};
 use crate::resources::snapshot::Snapshot;
 use crate::resources::volume::Volume;
 use crate::resources::{Presence, image, instance, snapshot, volume};
+use crate::task;
 
 /// One thing of the stack, for people and for `--json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -110,7 +111,7 @@ struct Looked {
 
 /// What is counted is counted beside the look, by the derived name, so that it takes no longer. The
 /// count of a thing that turns out not to be ours is dropped.
-async fn look_at(cloud: &Cloud, kind: ResourceKind, depths: Depths) -> Looked {
+async fn look_at(cloud: Cloud, kind: ResourceKind, depths: Depths) -> Looked {
     let (aws, names) = (&cloud.aws, &cloud.names);
     let name = names.of(kind);
     let (presence, count) = match (depths, kind) {
@@ -149,7 +150,8 @@ impl Survey {
     pub async fn take(cloud: &Cloud, depths: Depths) -> Self {
         let (aws, names) = (&cloud.aws, &cloud.names);
         let mut survey = Self::default();
-        let with_names = ResourceKind::STACK.map(|kind| look_at(cloud, kind, depths));
+        let with_names =
+            ResourceKind::STACK.map(|kind| task::start(look_at(cloud.clone(), kind, depths)));
         let instances = async {
             let instances = instance::list_live(aws, &names.stack).await;
             (instances, Instant::now())
