@@ -1,5 +1,5 @@
 # One profile (dev, with overrides in Cargo.toml) serves everything, so each crate is compiled once.
-.PHONY: build demo test crash-sweep test-vm bench-lifecycle bench-teardown check format
+.PHONY: build demo test crash-sweep fault-sweep hostile soak test-vm bench-lifecycle bench-teardown check format
 
 build:
 	sh scripts/prerequisites.sh build
@@ -14,6 +14,7 @@ demo:
 # All tests, the end-to-end one included.
 test:
 	sh scripts/prerequisites.sh test
+	sh scripts/python-tools.sh
 	cargo build --workspace --all-targets
 	cargo test --workspace
 
@@ -24,11 +25,32 @@ crash-sweep:
 	POINT="$(POINT)" SEED="$(SEED)" DOUBLE="$(DOUBLE)" LANES="$(LANES)" \
 		cargo test --workspace --test stories -- --ignored crash_sweep::the_whole_crash_sweep
 
+# Lets every call of every command go wrong in every way; docs/sweeps.md tells what POINT, ONLY, SEED and LANES do.
+fault-sweep:
+	sh scripts/prerequisites.sh test
+	cargo build --workspace --all-targets
+	POINT="$(POINT)" ONLY="$(ONLY)" SEED="$(SEED)" LANES="$(LANES)" \
+		cargo test --workspace --test stories -- --ignored fault_sweep::the_whole_fault_sweep
+
+# Many jobs and workers, messages that come twice, a worker killed every 2 s; docs/sweeps.md tells what SEED, JOBS and
+# WORKERS do.
+soak:
+	sh scripts/prerequisites.sh test
+	cargo build --workspace --all-targets
+	SEED="$(SEED)" JOBS="$(JOBS)" WORKERS="$(WORKERS)" \
+		cargo test --workspace --test stories -- --ignored worker_soak::the_whole_soak
+
 # The image under a real systemd and cloud-init, in virtual machines; not in CI. See docs/vm-test.md.
 test-vm:
 	sh scripts/prerequisites.sh vm
 	cargo build --workspace --all-targets
 	cargo test --workspace --test stories -- --ignored --nocapture --test-threads 1 vm::
+
+# Hostile files through the worker, as a process and in the baked image; see docs/jail.md.
+hostile:
+	sh scripts/prerequisites.sh test
+	cargo build --workspace --all-targets
+	cargo test --workspace --test stories -- --include-ignored --nocapture --test-threads 1 hostile::
 
 # How long up and down take where each call takes 100 ms, beside the longest chain of calls; and the teardown of
 # 100,000 objects, with the memory that it needs. Tables are kept in target/sweeps/.

@@ -16,12 +16,17 @@ if [ "$1" != build ]; then
     need mmdebstrap mmdebstrap
     need newuidmap uidmap
     need unshare util-linux
+    # The process driver's conversions are jailed with it; the image brings its own.
+    need bwrap bubblewrap
     # Ubuntu verifies Debian's archive with these keys.
     [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] ||
         packages="$packages debian-archive-keyring"
 fi
 if [ "$1" = test ]; then
     need ffprobe ffmpeg
+    # For scripts/python-tools.sh. Debian has parts of the standard library in packages of their own.
+    python3 -c 'import ensurepip, ssl, venv' 2>/dev/null ||
+        packages="$packages python3 python3-venv"
 fi
 if [ "$1" = vm ]; then
     [ "$(uname -m)" = x86_64 ] || {

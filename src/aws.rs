@@ -23,6 +23,8 @@ const READ_TIMEOUT: Duration = Duration::from_mins(1);
 /// Seconds in place of [`READ_TIMEOUT`]: more for a line so slow that a part of an upload takes longer, less
 /// for tests of time-outs.
 const READ_TIMEOUT_VARIABLE: &str = "MUCK_READ_TIMEOUT";
+/// Names another endpoint than AWS's own; of all AWS SDKs.
+const ENDPOINT_VARIABLE: &str = "AWS_ENDPOINT_URL";
 /// Attempts of one call in all. The SDK's standard backoff makes this about 10 s of trying.
 const ATTEMPTS: u32 = 5;
 
@@ -142,8 +144,16 @@ async fn load(target: &Target) -> Result<SdkConfig> {
     if let Some(region) = &target.region {
         loader = loader.region(Region::new(region.clone()));
     }
-    if let Some(endpoint) = &target.endpoint {
-        loader = loader.endpoint_url(endpoint);
+    match &target.endpoint {
+        Some(endpoint) => loader = loader.endpoint_url(endpoint),
+        // The SDK would panic.
+        None if std::env::var_os(ENDPOINT_VARIABLE).is_some_and(|url| url.is_empty()) => {
+            return Err(
+                Error::usage(format!("{ENDPOINT_VARIABLE} is set and empty"))
+                    .hint("unset it for AWS itself, or give the URL of an endpoint"),
+            );
+        }
+        None => {}
     }
     if let Some((id, secret)) = &target.keys {
         loader = loader.credentials_provider(Credentials::from_keys(id, secret, None));

@@ -78,6 +78,8 @@ pub enum Command {
     Bake(commands::bake::Args),
     /// The images that were baked: ls, show, prune, copy
     Images(commands::images::Args),
+    /// The conversions that there are; one whole with its command line
+    Presets(commands::presets::Args),
     /// Store videos and queue one message for each
     Submit(commands::submit::Args),
     /// Start instances that convert until the queue is empty
@@ -86,12 +88,18 @@ pub enum Command {
     Status(commands::status::Args),
     /// Wait for a batch, fetch its results, print the statistics
     Results(commands::results::Args),
+    /// The dead letters, what could not be converted: ls, redrive
+    Failed(commands::failed::Args),
+    /// The workers' logs: a list, or one instance's
+    Logs(commands::logs::Args),
     /// What a batch cost, from what it really used
     Bill(commands::bill::Args),
     /// List all stacks of the account in the region: age, end, what runs, what it costs an hour
     Ls(commands::ls::Args),
     /// Delete the stack and all that is in it, and show what is left
     Down(commands::down::Args),
+    /// Print the least IAM policy for whoever runs these commands; asks no cloud
+    Permissions(commands::permissions::Args),
     /// The local cloud: serve, status, stop, reset
     Local(commands::local::Args),
 }
@@ -100,9 +108,12 @@ impl Command {
     /// What the command does with the stack that it is given, for the sweep beside it.
     pub fn own_stack(&self) -> Own {
         match self {
-            Self::Plan(_) | Self::Status(_) | Self::Results(_) | Self::Bill(_) | Self::Ls(_) => {
-                Own::LookedAt
-            }
+            Self::Plan(_)
+            | Self::Status(_)
+            | Self::Results(_)
+            | Self::Bill(_)
+            | Self::Ls(_)
+            | Self::Logs(_) => Own::LookedAt,
             _ => Own::Changed,
         }
     }

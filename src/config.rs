@@ -5,7 +5,10 @@
 use std::path::{Path, PathBuf};
 
 use jiff::SignedDuration;
-use serde::Deserialize;
+use muck_worker::preset::{self, Preset, Presets};
+use muck_worker::slots::Slots;
+use serde::de::{self, Visitor};
+use serde::{Deserialize, Deserializer};
 
 use crate::error::{Error, Result};
 use crate::lifetime::OnExpiry;
@@ -23,9 +26,11 @@ pub const COMMENTED: &str = include_str!("../templates/muck.toml");
 struct File {
     stack: Option<StackName>,
     region: Option<String>,
-    preset: Option<String>,
+    preset: Option<PresetKey>,
+    default_preset: Option<String>,
     instances: Option<u32>,
     instance_type: Option<String>,
+    slots: Option<String>,
     ttl: Option<String>,
     sweep: Option<bool>,
     idle: Option<String>,
@@ -37,6 +42,39 @@ struct File {
     architecture: Option<String>,
 }
 
+/// The key `preset`: the name of the default, or tables with presets of the user's own.
+#[derive(Debug, Clone)]
+enum PresetKey {
+    Default(String),
+    Own(Vec<Preset>),
+}
+
+impl<'de> Deserialize<'de> for PresetKey {
+    /// By hand, because serde's own choice between forms forgets where and what was wrong.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        struct Forms;
+        impl<'de> Visitor<'de> for Forms {
+            type Value = PresetKey;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("the name of a preset, or `[[preset]]` tables")
+            }
+
+            fn visit_str<E: de::Error>(self, name: &str) -> std::result::Result<Self::Value, E> {
+                Ok(PresetKey::Default(name.to_owned()))
+            }
+
+            fn visit_seq<A: de::SeqAccess<'de>>(
+                self,
+                seq: A,
+            ) -> std::result::Result<Self::Value, A::Error> {
+                Vec::deserialize(de::value::SeqAccessDeserializer::new(seq)).map(PresetKey::Own)
+            }
+        }
+        deserializer.deserialize_any(Forms)
+    }
+}
+
 /// Settings in force, defaults filled in.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -45,10 +83,14 @@ pub struct Config {
     pub region: Option<String>,
     /// Name of the preset for files submitted without `--preset`.
     pub preset: String,
+    /// The built-in presets and the file's own.
+    pub presets: Presets,
     /// Instances that `launch` and `run` start.
     pub instances: u32,
     /// `None`: the usual one for the image's architecture.
     pub instance_type: Option<String>,
+    /// Files that each instance works on beside each other.
+    pub slots: Slots,
     /// After this long an instance ends itself, whatever it is doing, and the stack expires.
     pub ttl: SignedDuration,
     /// What may happen to the stack when it has expired; decided by the command.
@@ -167,6 +209,17 @@ fn resolve(file: File) -> Result<Config> {
         Some(text) => parse_ttl(text).map_err(|why| Error::usage(format!("ttl: {why}")))?,
         None => DEFAULT_TTL,
     };
+    let (default, own) = match file.preset {
+        Some(PresetKey::Default(_)) if file.default_preset.is_some() => {
+            return Err(Error::usage(
+                "both preset and default_preset name a default preset",
+            ));
+        }
+        Some(PresetKey::Default(name)) => (Some(name), Vec::new()),
+        Some(PresetKey::Own(own)) => (file.default_preset, own),
+        None => (file.default_preset, Vec::new()),
+    };
+    let presets = Presets::with(&own).map_err(|error| Error::usage(error.to_string()))?;
     let instances = file.instances.unwrap_or(1);
     if instances == 0 {
         return Err(Error::usage(
@@ -179,9 +232,16 @@ fn resolve(file: File) -> Result<Config> {
             None => "muck".parse().map_err(Error::usage)?,
         },
         region: file.region,
-        preset: file.preset.unwrap_or_else(|| "ipod".to_owned()),
+        preset: default.unwrap_or_else(|| preset::DEFAULT.to_owned()),
+        presets,
         instances,
         instance_type: file.instance_type,
+        slots: match file.slots {
+            None => Slots::Auto,
+            Some(text) => text
+                .parse()
+                .map_err(|why| Error::usage(format!("slots = {text:?} is {why}")))?,
+        },
         ttl,
         on_expiry: OnExpiry::default(),
         sweep: file.sweep.unwrap_or(true),
@@ -216,6 +276,17 @@ pub fn parse_ttl(text: &str) -> Result<SignedDuration, String> {
         return Err(format!("{text:?} is over a year"));
     }
     Ok(ttl)
+}
+
+/// The name of a service that workers know.
+///
+/// # Errors
+/// A sentence, if they know none of that name.
+pub fn service(name: &str) -> std::result::Result<&'static str, String> {
+    muck_worker::service::find(name).ok_or_else(|| {
+        let known = muck_worker::service::NAMES.join(" or ");
+        format!("there is no service {name:?}: use {known}")
+    })
 }
 
 /// EC2's name of a processor architecture.
@@ -277,6 +348,31 @@ mod tests {
     fn unknown_keys_are_named() {
         let error = parse("instance_typ = \"x\"").expect_err("unknown");
         assert!(error.to_string().contains("instance_typ"), "{error}");
+    }
+
+    const OWN: &str = "default_preset = \"small\"\n[[preset]]\nname = \"small\"\ndescription = \"d\"\n\
+        [[preset.output]]\nextension = \"mp4\"\nmime = \"video/mp4\"\n\
+        args = [\"-map\", \"0:V:0\", \"-c:v\", \"libx264\", \"-an\", \"-f\", \"mp4\"]\n\
+        [preset.output.expect]\ncontainer = \"mp4\"\nvideo = \"h264\"\nsize = \"source\"\nrate = \"source\"\n";
+
+    #[test]
+    fn presets_of_the_users_own_join_the_builtin_ones() {
+        assert_eq!(load("preset = \"web\"").expect("valid").preset, "web");
+        let config = load(OWN).expect("valid");
+        assert_eq!(config.preset, "small");
+        let own = config.presets.get("small").expect("is there");
+        assert!(!own.is_builtin());
+        assert!(config.presets.get("ipod").is_some_and(Preset::is_builtin));
+        for (from, to, told) in [
+            ("name = \"small\"", "name = \"web\"", "built in"),
+            ("\"-an\"", "\"-report\"", "`-report`"),
+            ("\"-an\"", "\"/tmp/out.mp4\"", "/tmp/out.mp4"),
+            ("extension", "extensio", "extensio"),
+            ("size = \"source\"\n", "", "size"),
+        ] {
+            let error = load(&OWN.replacen(from, to, 1)).expect_err("is not right");
+            assert!(error.chain().contains(told), "{to}: {}", error.chain());
+        }
     }
 
     #[test]

@@ -18,6 +18,7 @@ pub mod image;
 pub mod interrupt;
 pub mod lifetime;
 pub mod names;
+pub mod permissions;
 pub mod resources;
 pub mod session;
 pub mod stack;
@@ -104,6 +105,10 @@ async fn dispatch(command: &Command, session: &Session) -> Result<()> {
         Command::Submit(args) => commands::submit::run(args, session).await,
         Command::Results(args) => commands::results::run(args, session).await,
         Command::Status(args) => commands::status::run(args, session).await,
+        Command::Failed(args) => commands::failed::run(args, session).await,
+        Command::Logs(args) => commands::logs::run(args, session).await,
+        Command::Presets(args) => commands::presets::run(args, session),
         Command::Bill(args) => commands::bill::run(args, session).await,
+        Command::Permissions(args) => commands::permissions::run(args, session),
     }
 }

@@ -142,6 +142,23 @@ impl fmt::Display for ResourceKind {
     }
 }
 
+/// Which AWS a region is of: the second part of every ARN.
+pub fn partition(region: &str) -> &'static str {
+    match region.split('-').next() {
+        Some("cn") => "aws-cn",
+        _ if region.starts_with("us-gov-") => "aws-us-gov",
+        _ => "aws",
+    }
+}
+
+/// The name under which EC2 takes roles. In China it has China's domain.
+pub fn ec2_service(region: &str) -> &'static str {
+    match partition(region) {
+        "aws-cn" => "ec2.amazonaws.com.cn",
+        _ => "ec2.amazonaws.com",
+    }
+}
+
 /// All names of one stack.
 #[derive(Debug, Clone)]
 pub struct Names {
@@ -217,11 +234,7 @@ impl Names {
 
     /// Which AWS it is: the second part of every ARN.
     pub fn partition(&self) -> &'static str {
-        match self.region.split('-').next() {
-            Some("cn") => "aws-cn",
-            _ if self.region.starts_with("us-gov-") => "aws-us-gov",
-            _ => "aws",
-        }
+        partition(&self.region)
     }
 
     /// ARN of a queue of this account and region.

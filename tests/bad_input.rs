@@ -1,6 +1,7 @@
 //! What a tired person types: each a clear sentence and a non-zero exit, and nothing is created.
 
 use crate::harness::World;
+use crate::harness::machine::{Access, Keys, Machine};
 
 #[test]
 fn a_path_that_does_not_exist_is_named() {
@@ -86,4 +87,26 @@ fn a_stack_that_is_not_up_says_which_command_makes_it() {
         .muck(&["launch", "--local"])
         .exits(1)
         .says(&["not up", "muck up"]);
+}
+
+#[test]
+fn an_empty_endpoint_is_named() {
+    let machine = Machine::new(
+        &Access {
+            url: String::new(),
+            region: "eu-central-1".to_owned(),
+            account: "123456789012".to_owned(),
+            keys: Keys {
+                id: "AKIAIOSFODNN7EXAMPLE".to_owned(),
+                secret: "secret".to_owned(),
+                token: None,
+            },
+            certificate: None,
+        },
+        "story",
+    );
+    machine
+        .muck(&["plan"])
+        .exits(2)
+        .says(&["AWS_ENDPOINT_URL is set and empty", "unset it"]);
 }

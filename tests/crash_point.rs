@@ -1,7 +1,6 @@
 //! One point of the crash sweep: `muck` is killed (SIGKILL) at one of its calls, and what `down` from another
 //! machine leaves is listed.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::process::Child;
 use std::str::FromStr;
@@ -9,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::harness::call::Call;
 use crate::harness::lane::{Job, Lane};
 use crate::harness::machine::Machine;
 
@@ -42,47 +42,32 @@ impl Phase {
     }
 }
 
-/// The `occurrence`th call of this action that the command makes, counting from 1.
-///
-/// Not the command's nth call of all: it makes many calls side by side, so the nth is another one in each run,
-/// while there are just so many of each action.
+/// A call, and how far it comes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Point {
-    pub job: Job,
-    pub service: String,
-    pub action: String,
-    pub occurrence: u64,
+    pub call: Call,
     pub phase: Phase,
 }
 
 impl Point {
     fn rule(&self, client: &str) -> Value {
+        let Call {
+            service,
+            action,
+            occurrence,
+            ..
+        } = &self.call;
         json!([{
-            "client": client, "service": self.service, "action": self.action, "nth": self.occurrence,
+            "client": client, "service": service, "action": action, "nth": occurrence,
             "fault": {"kind": "freeze", "phase": self.phase.word()},
         }])
-    }
-
-    /// Whether the call changes anything in the cloud.
-    pub fn changes(&self) -> bool {
-        !["Get", "List", "Describe", "Head"]
-            .iter()
-            .any(|verb| self.action.starts_with(verb))
     }
 }
 
 /// `bake ec2.RunInstances#1 after`
 impl fmt::Display for Point {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} {}.{}#{} {}",
-            self.job.name(),
-            self.service,
-            self.action,
-            self.occurrence,
-            self.phase.word()
-        )
+        write!(f, "{} {}", self.call, self.phase.word())
     }
 }
 
@@ -91,21 +76,14 @@ impl FromStr for Point {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let parse = || {
-            let [job, call, phase] = text.split_whitespace().collect::<Vec<_>>()[..] else {
-                return None;
-            };
-            let (call, occurrence) = call.split_once('#')?;
-            let (service, action) = call.split_once('.')?;
-            Some(Self {
-                job: Job::ALL.into_iter().find(|one| one.name() == job)?,
-                service: service.to_owned(),
-                action: action.to_owned(),
-                occurrence: occurrence.parse().ok()?,
-                phase: Phase::ALL.into_iter().find(|one| one.word() == phase)?,
-            })
+            let (call, phase) = text.rsplit_once(' ')?;
+            let phase = Phase::ALL.into_iter().find(|one| one.word() == phase)?;
+            Some(call.parse().map(|call| Self { call, phase }))
         };
-        parse().ok_or_else(|| {
-            format!("{text:?} is no point: write it like \"bake ec2.RunInstances#1 after\"")
+        parse().unwrap_or_else(|| {
+            Err(format!(
+                "{text:?} is no point: write it like \"bake ec2.RunInstances#1 after\""
+            ))
         })
     }
 }
@@ -160,38 +138,25 @@ impl Outcome {
 pub fn record(lane: &mut Lane, job: Job) -> Vec<Point> {
     let stack = lane.new_stack();
     lane.prepare(job, &stack);
-    let before = lane.faults.last_call();
-    lane.run(job, &stack).exits(0);
-    let mut counts: BTreeMap<(String, String), u64> = BTreeMap::new();
-    let mut points = Vec::new();
-    for call in lane.faults.calls(lane.machine.client(), before) {
-        let occurrence = counts
-            .entry((call.service.clone(), call.action.clone()))
-            .or_default();
-        *occurrence += 1;
-        for phase in Phase::ALL {
-            points.push(Point {
-                job,
-                service: call.service.clone(),
-                action: call.action.clone(),
-                occurrence: *occurrence,
-                phase,
-            });
-        }
-    }
+    let calls = Call::all_of(lane, job, &stack);
     lane.elsewhere()
         .muck(&["down", "--yes", "--stack", &stack])
         .exits(0);
-    points
+    let each_phase = |call: Call| Phase::ALL.map(|phase| (call.clone(), phase));
+    calls
+        .into_iter()
+        .flat_map(each_phase)
+        .map(|(call, phase)| Point { call, phase })
+        .collect()
 }
 
 /// Kills the command of `point` there, then runs `down` on another machine (killed as `second` says, and run
 /// again), and lists what is left.
 pub fn attempt(lane: &mut Lane, point: Point, second: Option<Second>) -> Outcome {
     let stack = lane.new_stack();
-    lane.prepare(point.job, &stack);
+    lane.prepare(point.call.job, &stack);
     let rule = point.rule(lane.machine.client());
-    let arguments = point.job.arguments(&stack);
+    let arguments = point.call.job.arguments(&stack);
     let reached = kill_at(lane, &lane.machine, &arguments, &rule, point.phase);
     let down = ["down", "--yes", "--stack", &stack].map(str::to_owned);
     let second_reached = second.is_some_and(|second| {

@@ -1,7 +1,7 @@
 //! The crash sweep: `muck` is killed at each call of each command in three phases, and `down` from another
 //! machine leaves nothing. `docs/sweeps.md` says how to run it and one point of it again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use rand::rngs::StdRng;
@@ -9,6 +9,7 @@ use rand::seq::SliceRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 
 use crate::crash_point::{Outcome, Phase, Point, Second, attempt, record};
+use crate::harness::call::Call;
 use crate::harness::lane::Job;
 use crate::harness::sweep::{fresh_seed, keep_table, number, over, seed, tell};
 
@@ -43,8 +44,8 @@ fn a_part_of_the_crash_sweep() {
     let all = record_all();
     let (mut points, mut others): (Vec<Point>, Vec<Point>) = all.into_iter().partition(|point| {
         point.phase == Phase::After
-            && point.job != Job::Down
-            && MAKERS.contains(&point.action.as_str())
+            && point.call.job != Job::Down
+            && MAKERS.contains(&point.call.action.as_str())
     });
     others.shuffle(&mut random);
     let double = doubles(&others[DRAWN..], DOUBLE_PART, &mut random);
@@ -133,7 +134,9 @@ fn sweep(table: &str, seed: u64, points: Vec<Point>, double: Vec<(Point, Second)
     // A read more or less is the weather; a change that is never made is another program.
     let missed: Vec<String> = outcomes
         .iter()
-        .filter(|outcome| outcome.second.is_none() && !outcome.reached && outcome.point.changes())
+        .filter(|outcome| {
+            outcome.second.is_none() && !outcome.reached && outcome.point.call.changes()
+        })
         .map(|outcome| outcome.point.to_string())
         .collect();
     assert!(missed.is_empty(), "never came to {}", missed.join(", "));
@@ -143,7 +146,7 @@ fn sweep(table: &str, seed: u64, points: Vec<Point>, double: Vec<(Point, Second)
 fn told(outcomes: &[Outcome]) -> String {
     #[derive(Default)]
     struct Row {
-        calls: std::collections::BTreeSet<(String, String, u64)>,
+        calls: BTreeSet<Call>,
         points: [usize; 3],
         missed: usize,
         left: usize,
@@ -151,12 +154,8 @@ fn told(outcomes: &[Outcome]) -> String {
     let mut rows: BTreeMap<Job, Row> = BTreeMap::new();
     for outcome in outcomes.iter().filter(|outcome| outcome.second.is_none()) {
         let point = &outcome.point;
-        let row = rows.entry(point.job).or_default();
-        row.calls.insert((
-            point.service.clone(),
-            point.action.clone(),
-            point.occurrence,
-        ));
+        let row = rows.entry(point.call.job).or_default();
+        row.calls.insert(point.call.clone());
         row.points[point.phase as usize] += 1;
         row.missed += usize::from(!outcome.reached);
         row.left += outcome.left.len();

@@ -68,6 +68,19 @@ fn instances_are_spread_and_go_where_there_is_room() {
         "{moved}"
     );
 
+    // One of two: it is told, it converts, and the exit code says that it is not what was asked for.
+    stage.run_instances_fails(3, 100, "InsufficientInstanceCapacity", "no room");
+    let fewer = stage
+        .world
+        .muck(&["launch", "--local", "--image", BASE, "-n", "2", "--json"])
+        .exits(1)
+        .says(&[
+            "1 of 2 instances were started",
+            "no room",
+            "muck launch -n 1",
+        ]);
+    assert_eq!(zones(&fewer.json()).len(), 1);
+
     stage.run_instances_fails(2, 100, "InsufficientInstanceCapacity", "no room");
     stage
         .world

@@ -12,10 +12,14 @@ fail() {
 worker=${DESTDIR:-}/usr/local/bin/muck-worker
 "$worker" --version || fail "muck-worker does not run here (another architecture, or a library is missing)"
 
+# ffmpeg will run in a jail; the worker tries it, where the jobs will be, or says that it was told to do without.
+jail=$("$worker" --check-jail --work-dir "${DESTDIR:-}/var/tmp") || fail "ffmpeg can't be jailed here"
+printf '%s\n' "$jail" | sed -n 1p
+
 ffmpeg -hide_banner -version | sed -n 1p || fail "ffmpeg does not run"
 ffprobe -hide_banner -version >/dev/null || fail "ffprobe does not run"
 encoders=$(ffmpeg -hide_banner -loglevel error -encoders)
-for encoder in mpeg4 libx264 aac; do
+for encoder in mpeg4 libx264 libx265 libsvtav1 mjpeg gif aac; do
     printf '%s\n' "$encoders" | awk -v name="$encoder" '$2 == name { found = 1 } END { exit !found }' ||
         fail "ffmpeg lacks the encoder $encoder"
 done

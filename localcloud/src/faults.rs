@@ -69,6 +69,12 @@ pub enum Fault {
     /// The caller's last call: every later one of the same principal and client is held before it takes
     /// effect, until the rules are set anew. So whoever kills the caller then knows where it was.
     Freeze { phase: Phase },
+    /// The caller's credentials are over: this call and every later one of the same principal and client is
+    /// refused as expired, until the rules are set anew.
+    Expire,
+    /// A list of EC2 (`Describe…` by filters) is answered as empty, as by a server that has not heard yet of
+    /// what was just made.
+    Unlisted,
     /// Any error, e.g. `InvalidInstanceID.NotFound`.
     Error {
         code: String,
@@ -129,6 +135,8 @@ struct InForce {
     rules: Vec<Armed>,
     /// Principal and client of those whose calls are all held.
     frozen: HashSet<(String, String)>,
+    /// Principal and client of those whose credentials are over.
+    expired: HashSet<(String, String)>,
 }
 
 /// A rule and what it did, as the control endpoint tells it.
@@ -141,7 +149,7 @@ pub struct RuleState {
 }
 
 impl Faults {
-    /// Puts these rules in the place of all before, with fresh counts and nobody frozen.
+    /// Puts these rules in the place of all before, with fresh counts and nobody frozen or expired.
     pub fn set(&self, rules: Vec<Rule>) {
         let rules = rules
             .into_iter()
@@ -154,7 +162,7 @@ impl Faults {
             .collect();
         *self.in_force() = InForce {
             rules,
-            frozen: HashSet::new(),
+            ..InForce::default()
         };
     }
 
@@ -180,6 +188,10 @@ impl Faults {
             verdict.fault = Some(Fault::TimeoutBefore);
             return verdict;
         }
+        if in_force.expired.contains(&caller) {
+            verdict.fault = Some(Fault::Expire);
+            return verdict;
+        }
         for armed in &mut in_force.rules {
             if !armed.rule.matches(call) || !armed.draws() {
                 continue;
@@ -196,8 +208,14 @@ impl Faults {
                 _ => {}
             }
         }
-        if matches!(verdict.fault, Some(Fault::Freeze { .. })) {
-            in_force.frozen.insert(caller);
+        match verdict.fault {
+            Some(Fault::Freeze { .. }) => {
+                in_force.frozen.insert(caller);
+            }
+            Some(Fault::Expire) => {
+                in_force.expired.insert(caller);
+            }
+            _ => {}
         }
         verdict
     }
@@ -274,6 +292,21 @@ impl Fault {
                 Some(
                     ApiError::new(code, "The service is unavailable (a fault on purpose)")
                         .with_status(503),
+                )
+            }
+            Self::Expire => {
+                // Each service's word for it, from its list of errors.
+                let (code, status) = match service {
+                    "ec2" => ("RequestExpired", 400),
+                    "s3" => ("ExpiredToken", 400),
+                    _ => ("ExpiredToken", 403),
+                };
+                Some(
+                    ApiError::new(
+                        code,
+                        "The security token included in the request is expired",
+                    )
+                    .with_status(status),
                 )
             }
             Self::Error {

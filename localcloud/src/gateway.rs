@@ -160,11 +160,12 @@ impl Gateway {
     }
 
     /// Runs a verified call under the fault that is due to it. `work` does it, `respond` writes the answer
-    /// and says the error's code.
+    /// and says the error's code. `nothing` is what a list with nothing in it answers, if the call is one.
     async fn run<T>(
         &self,
         call: Meant<'_>,
         entry: Entry,
+        nothing: Option<T>,
         work: impl Future<Output = ApiResult<T>>,
         respond: impl FnOnce(ApiResult<T>) -> (Option<String>, Response<Body>),
     ) -> Result<Response<Body>, Dropped> {
@@ -198,6 +199,14 @@ impl Gateway {
             Some(Fault::ResetBefore) => {
                 entry.held(Progress::HeldBefore);
                 return Err(Dropped);
+            }
+            Some(Fault::Unlisted) => {
+                let answer = nothing.ok_or_else(|| {
+                    ApiError::new("BadFault", "The fault `unlisted` is for EC2's lists alone.")
+                });
+                let (code, response) = respond(answer);
+                entry.done(response.status().as_u16(), code.as_deref());
+                return Ok(response);
             }
             Some(fault) => {
                 if let Some(error) = fault.error(service) {

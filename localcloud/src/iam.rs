@@ -12,6 +12,7 @@ mod profiles;
 mod resource_policy;
 mod roles;
 mod validation;
+mod variable;
 mod wildcard;
 
 use std::sync::Arc;

@@ -3,6 +3,7 @@
 use crate::account::ACCOUNT;
 use crate::caller::Caller;
 use crate::error::{ApiError, ApiResult};
+use crate::iam::{Context, authorize};
 use crate::query_protocol::{Params, XmlBody};
 use crate::state::Store;
 use crate::state::iam::{Principal, find_role, user_id};
@@ -21,7 +22,8 @@ impl Sts {
         Self { store }
     }
 
-    /// Does one action. `GetCallerIdentity` needs no permission, as on AWS.
+    /// Does one action. `GetCallerIdentity` needs no permission, as on AWS. Who may not assume a role is told
+    /// so; who may is told that it isn't offered.
     ///
     /// # Errors
     /// `InvalidAction` for one that isn't offered here.
@@ -35,6 +37,11 @@ impl Sts {
         action: &str,
         params: &mut Params,
     ) -> ApiResult<XmlBody> {
+        if action == "AssumeRole" {
+            let role = params.required("RoleArn")?;
+            let context = Context::default();
+            authorize(&self.store, caller, "sts:AssumeRole", &role, &context)?;
+        }
         if action != "GetCallerIdentity" {
             return Err(ApiError::new(
                 "InvalidAction",

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use muck_worker::message::{InputMessage, Message, Status, StatusMessage};
+use jiff::Timestamp;
+use muck_worker::message::{DeadLetter, InputMessage, Message, Status, StatusMessage};
 use muck_worker::text::printable_short;
 
 use super::ledger::{Batch, Counter, JobStatus, Ledger, NewJob};
@@ -12,6 +13,7 @@ use crate::cloud::Cloud;
 use crate::error::Result;
 use crate::names::Names;
 use crate::resources::message::{self, Depth, Queue};
+use crate::stack::MAX_RECEIVES;
 
 /// Dead letters are looked at, not taken: for this long nobody else sees them.
 const PEEK: Duration = Duration::from_secs(10);
@@ -112,12 +114,16 @@ impl<'a> Collector<'a> {
                 break;
             }
             for one in messages {
-                match read_dead(&one.body) {
-                    Ok((batch, job, reason)) => {
+                match read_dead(&DeadLetter::read(&one.body)) {
+                    Ok((batch, job, reason, written)) => {
                         let Some(batch) = self.ledger.batch(&batch)? else {
                             continue;
                         };
-                        if self.ledger.record_dead(&batch, &job, &reason)?.is_new() {
+                        if self
+                            .ledger
+                            .record_dead(&batch, &job, &reason, written)?
+                            .is_new()
+                        {
                             came.push(Came {
                                 batch: batch.name,
                                 file: shown(&job.location, &job.name),
@@ -170,8 +176,9 @@ impl<'a> Collector<'a> {
     fn keep(&self, queue: &Queue, id: &str, body: &str, reason: &str) -> Result<()> {
         if self.ledger.keep_stray(&queue.name, id, body, reason)? {
             let text = format!(
-                "a message in queue {} is of no use: {reason} (kept in the ledger)",
-                queue.name
+                "a message in queue {} is of no use: {} (kept in the ledger)",
+                queue.name,
+                printable_short(reason, 300)
             );
             self.cloud.events.warn(text);
         }
@@ -249,22 +256,38 @@ fn batch_of(input: &InputMessage) -> Result<String, String> {
     }
 }
 
-/// Reads a dead letter, an input message: its batch, its job, and why it is dead.
-fn read_dead(body: &str) -> Result<(String, NewJob, String), String> {
-    let message = Message::parse(body).map_err(|error| error.to_string())?;
-    let reason = message.get("Error").map(ToOwned::to_owned);
-    let input = InputMessage::from_message(&message).map_err(|error| error.to_string())?;
+/// What a dead letter tells: its batch, its job, why it is dead, and when a worker wrote it.
+///
+/// # Errors
+/// Why it belongs to no job.
+pub(super) fn read_dead(
+    letter: &DeadLetter,
+) -> Result<(String, NewJob, String, Option<Timestamp>), String> {
+    if let Some(why) = &letter.unreadable {
+        return Err(why.clone());
+    }
+    let input = letter.input.clone();
     let batch = batch_of(&input)?;
     let job = NewJob {
+        name: match input.original_file_name.as_str() {
+            "" => input.input_key.rsplit('/').next().unwrap_or_default(),
+            name => name,
+        }
+        .to_owned(),
         input_key: input.input_key,
-        name: input.original_file_name,
         location: input.original_location.unwrap_or_default(),
         preset: input.preset.unwrap_or_default(),
         size: input.size,
     };
-    let reason = reason
-        .unwrap_or_else(|| "given up: no worker could finish it (it is a dead letter)".to_owned());
-    Ok((batch, job, reason))
+    Ok((batch, job, dead_reason(letter), letter.written))
+}
+
+/// Why a message is dead; foreign text. The queue itself moves what was received too often and neither
+/// answered nor given up.
+pub(super) fn dead_reason(letter: &DeadLetter) -> String {
+    letter.reason.clone().unwrap_or_else(|| {
+        format!("{MAX_RECEIVES} workers died or lost it before one could answer")
+    })
 }
 
 /// Whether a status is an end that is not a success.
@@ -341,16 +364,17 @@ mod tests {
     fn a_dead_letter_is_told_with_its_reason() {
         let text =
             "Bucket: bbb\nInputKey: k\nOriginalFileName: a.avi\nSize: 1\nBatch: b\nPreset: ipod\n";
-        let (batch, job, reason) = read_dead(text).expect("an input");
+        let read = |text: &str| read_dead(&DeadLetter::read(text));
+        let (batch, job, reason, _) = read(text).expect("an input");
         assert_eq!(
             (batch.as_str(), job.name.as_str(), job.preset.as_str()),
             ("b", "a.avi", "ipod")
         );
-        assert!(reason.starts_with("given up"), "{reason}");
-        let (_, _, reason) = read_dead(&format!("{text}Error: no InputKey\n")).expect("an input");
+        assert!(reason.starts_with("3 workers died"), "{reason}");
+        let (_, _, reason, _) = read(&format!("{text}Error: no InputKey\n")).expect("an input");
         assert_eq!(reason, "no InputKey");
         assert_eq!(
-            read_dead("Bucket: bbb\nSize: 1\n").expect_err("no key"),
+            read("Bucket: bbb\nSize: 1\n").expect_err("no key"),
             "the header `InputKey` is missing"
         );
     }
@@ -361,7 +385,7 @@ mod tests {
             if let Err(reason) = read_report(&body, &names()) {
                 prop_assert_eq!(muck_worker::text::printable(&reason), reason);
             }
-            let _ = read_dead(&body);
+            let _ = read_dead(&DeadLetter::read(&body));
         }
 
         #[test]

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use jiff::Timestamp;
+use muck_worker::slots::Slots;
 use muck_worker::user_data::DEFAULT_SERVICE;
 
 use super::launched::{Launch, Launched, LaunchedReservation};
@@ -39,12 +40,17 @@ pub struct LaunchOptions {
     pub email: Option<String>,
     /// Batch that the instances are tagged with.
     pub batch: Option<String>,
+    /// Files that each instance works on beside each other; `None`: from the settings.
+    pub slots: Option<Slots>,
+    /// Name of the service that the workers run, one of [`muck_worker::service::NAMES`]; `None`: the
+    /// article's.
+    pub service: Option<&'static str>,
     /// AMI id; `None`: the newest of the current recipe.
     pub image: Option<String>,
 }
 
 /// Starts instances of the stack's image, spread over availability zones. Where a zone has no room, the
-/// others take more; fewer than asked for is a warning, none an error.
+/// others take more; fewer than asked for is told with its reason, none is an error.
 ///
 /// # Errors
 /// If the stack isn't up, there is no image, or no instance could be started.
@@ -71,7 +77,14 @@ pub async fn launch(cloud: &Cloud, options: &LaunchOptions) -> Result<Launch> {
     let launcher = Launcher {
         cloud,
         options,
-        user_data: user_data::render(cloud, &stack, options.batch.as_deref(), expires)?,
+        user_data: user_data::render(
+            cloud,
+            &stack,
+            options.service.unwrap_or(DEFAULT_SERVICE),
+            options.batch.as_deref(),
+            expires,
+            options.slots.unwrap_or(cloud.config.slots),
+        )?,
         stack,
         image,
         instance_type,
@@ -80,9 +93,9 @@ pub async fn launch(cloud: &Cloud, options: &LaunchOptions) -> Result<Launch> {
     };
     let places = placement::places(cloud).await?;
     launcher.wait_for_profile(&places[0]).await?;
-    let reservations = launcher.start(&places).await?;
+    let (reservations, shortfall) = launcher.start(&places).await?;
     launcher.ensure_profiles(&reservations).await?;
-    Ok(launcher.told(reservations))
+    Ok(launcher.told(reservations, shortfall))
 }
 
 /// With an address of its own the stack may have to be mended first: the topic, and the right to use it.
@@ -166,7 +179,8 @@ impl Launcher<'_> {
             ]),
             on_power_off: OnPowerOff::Terminate,
             root_device: self.image.root_device.clone(),
-            volume_size: None,
+            // What EC2 would take by itself; others that speak its protocol want it said.
+            volume_size: self.image.volume_size,
             volume_type: VOLUME_TYPE.to_owned(),
             tags,
             volume_tags,
@@ -213,7 +227,7 @@ impl Launcher<'_> {
 
     /// A first round gives each place its share, all at once; further rounds give what is missing to
     /// the places that still had room, one by one.
-    async fn start(&self, places: &[Place]) -> Result<Vec<Reservation>> {
+    async fn start(&self, places: &[Place]) -> Result<(Vec<Reservation>, Option<String>)> {
         let asks: Vec<_> = places
             .iter()
             .zip(shares(self.options.count, places.len()))
@@ -269,23 +283,19 @@ impl Launcher<'_> {
         &self,
         reservations: Vec<Reservation>,
         failure: Option<Error>,
-    ) -> Result<Vec<Reservation>> {
+    ) -> Result<(Vec<Reservation>, Option<String>)> {
         let started = count(&reservations);
         if started == 0 {
             return Err(failure
                 .unwrap_or_else(|| Error::failed("EC2 started no instance and gave no reason")));
         }
-        if started < self.options.count {
-            let reason = failure.map_or_else(
+        let shortfall = (started < self.options.count).then(|| {
+            failure.map_or_else(
                 || "EC2 had no room for more".to_owned(),
                 |error| error.chain(),
-            );
-            self.cloud.events.warn(format!(
-                "{started} of {} instances were started: {reason}",
-                self.options.count
-            ));
-        }
-        Ok(reservations)
+            )
+        });
+        Ok((reservations, shortfall))
     }
 
     /// RunInstances may succeed and leave the profile out: a worker without it could do nothing.
@@ -321,7 +331,7 @@ impl Launcher<'_> {
         .await
     }
 
-    fn told(self, reservations: Vec<Reservation>) -> Launch {
+    fn told(self, reservations: Vec<Reservation>, shortfall: Option<String>) -> Launch {
         let reservations = reservations
             .into_iter()
             .map(|reservation| LaunchedReservation {
@@ -338,10 +348,11 @@ impl Launcher<'_> {
             })
             .collect();
         Launch {
-            service: DEFAULT_SERVICE.to_owned(),
+            service: self.options.service.unwrap_or(DEFAULT_SERVICE).to_owned(),
             image_id: self.image.id,
             reservations,
             requested: self.options.count,
+            shortfall,
             expires: self.expires,
         }
     }

@@ -3,6 +3,8 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::error::Error;
+
 /// An instance that was started.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Launched {
@@ -26,6 +28,9 @@ pub struct Launch {
     pub reservations: Vec<LaunchedReservation>,
     /// How many were asked for.
     pub requested: u32,
+    /// Why fewer were started, if fewer were.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shortfall: Option<String>,
     /// When they end themselves at the latest.
     pub expires: Timestamp,
 }
@@ -35,6 +40,21 @@ impl Launch {
         self.reservations
             .iter()
             .flat_map(|reservation| &reservation.instances)
+    }
+
+    /// `1 of 2 instances were started: …`, if some were not.
+    pub fn failure(&self) -> Option<Error> {
+        let reason = self.shortfall.as_ref()?;
+        let (started, requested) = (self.instances().count(), self.requested);
+        let missing = (requested as usize).saturating_sub(started);
+        Some(
+            Error::failed(format!(
+                "{started} of {requested} instances were started: {reason}"
+            ))
+            .hint(format!(
+                "those {started} convert the batch; {missing} more: muck launch -n {missing}, or another type (--type)"
+            )),
+        )
     }
 
     /// In the article's words.
@@ -83,6 +103,7 @@ mod tests {
                 },
             ],
             requested: 3,
+            shortfall: None,
             expires: "2026-01-02T03:04:05Z".parse().expect("time"),
         }
     }

@@ -34,7 +34,7 @@ const FIRST: [&str; 18] = [
 ];
 /// Whole seconds from `Service-Read` to `Service-Write`.
 const TIME: &str = "Processing-Time";
-/// The result below the folder of the log.
+/// The results below the folder of the log, with ` | ` between: no name of ours has that sign.
 const FILE: &str = "File";
 /// What tells a row from another.
 const KEY: [&str; 5] = [
@@ -177,7 +177,7 @@ fn row(batch: &str, job: &Job, files: &[String]) -> Option<Row> {
         put("Service-Write", dates::write(times.written));
         put(TIME, times.processing_seconds().to_string());
     }
-    row.insert(FILE.to_owned(), files.join(" "));
+    row.insert(FILE.to_owned(), files.join(" | "));
     Some(
         row.into_iter()
             .map(|(column, value)| (column, harmless(value)))

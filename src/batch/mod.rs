@@ -11,15 +11,18 @@
 pub mod bill;
 mod collect;
 mod digest;
+pub mod failed;
 mod fetch;
 pub mod fleet;
 pub mod launch;
 pub mod launched;
 pub mod ledger;
 mod log_csv;
+pub mod logs;
 pub mod money;
 mod place;
 pub mod prices;
+pub mod progress;
 mod report;
 pub mod results;
 #[cfg(test)]
@@ -41,7 +44,7 @@ pub use report::{JobFailure, Report};
 pub use results::{ResultsOptions, results};
 pub use statistics::Statistics;
 pub use status::{Status, status};
-pub use submit::{Submission, SubmitOptions, check_input, submit};
+pub use submit::{Submission, SubmitOptions, check_input, find_preset, submit};
 
 use crate::error::{Error, Result};
 

@@ -17,14 +17,15 @@ use nix::unistd::{UnlinkatFlags, linkat, unlinkat};
 
 /// Longest name of a file or folder on the usual file systems, in bytes.
 const NAME_MAX: usize = 255;
-/// Room in that for ` (12345)` and for `.extension` of up to 8 letters.
-const STEM_MAX: usize = NAME_MAX - 24;
+/// Room in that for ` (12345)`, and for a dot and the name of an output of up to 64 bytes.
+const STEM_MAX: usize = NAME_MAX - 80;
 /// Deepest sub-folder; what lies deeper goes there. Real submissions have a few levels.
 const DEEPEST: usize = 32;
 /// Tries to find a free name.
 const NUMBERS: u32 = 100_000;
 
-/// The name of a result: the original's, with the extension of what it was converted to.
+/// The name of a result: the original's, with the extension of what it was converted to, or with
+/// the name of one of several outputs.
 pub fn file_name(original: &str, extension: &str) -> Wanted {
     let last = original.rsplit(['/', '\\']).next().unwrap_or_default();
     let stem = match last.rsplit_once('.') {
@@ -34,6 +35,17 @@ pub fn file_name(original: &str, extension: &str) -> Wanted {
     Wanted {
         stem: component(stem),
         extension: component(extension),
+        exact: false,
+    }
+}
+
+/// The name of a file that others in its folder refer to: it gets no number.
+pub fn exactly(name: &str) -> Wanted {
+    let (stem, extension) = name.rsplit_once('.').unwrap_or((name, ""));
+    Wanted {
+        stem: component(stem),
+        extension: component(extension),
+        exact: true,
     }
 }
 
@@ -81,14 +93,16 @@ fn is_plain(c: char) -> bool {
 pub struct Wanted {
     stem: String,
     extension: String,
+    exact: bool,
 }
 
 impl Wanted {
-    /// `name.mov`, then `name (2).mov` …
-    fn numbered(&self, number: u32) -> String {
+    /// `name.mov`, then `name (2).mov` …; `None` if it must be the first.
+    fn numbered(&self, number: u32) -> Option<String> {
         match number {
-            1 => format!("{}.{}", self.stem, self.extension),
-            _ => format!("{} ({number}).{}", self.stem, self.extension),
+            1 => Some(format!("{}.{}", self.stem, self.extension)),
+            _ if self.exact => None,
+            _ => Some(format!("{} ({number}).{}", self.stem, self.extension)),
         }
     }
 }
@@ -144,19 +158,67 @@ impl Folder {
                 Ok(()) | Err(Errno::EEXIST) => {}
                 Err(error) => return Err(error.into()),
             }
-            let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-            match openat(self.handle.as_fd(), name.as_str(), flags, Mode::empty()) {
-                Ok(handle) => {
-                    return Ok(Self {
-                        handle: Arc::new(handle),
-                        below: self.join(&name),
-                    });
-                }
-                Err(Errno::ENOTDIR | Errno::ELOOP) => {}
-                Err(error) => return Err(error.into()),
+            if let Some(folder) = self.open_folder(&name)? {
+                return Ok(folder);
             }
         }
         Err(io::Error::from(io::ErrorKind::AlreadyExists))
+    }
+
+    /// Opens the folder of a result that is a folder, made where it is missing: the first of the
+    /// names that `wanted` can have which is no file, no link, and for which `suits` is true.
+    pub fn of_result(
+        &self,
+        wanted: &Wanted,
+        mut suits: impl FnMut(&Self) -> io::Result<bool>,
+    ) -> io::Result<Self> {
+        for number in 1..=NUMBERS {
+            let Some(name) = wanted.numbered(number) else {
+                break;
+            };
+            let mode = Mode::from_bits_truncate(0o777);
+            match mkdirat(self.handle.as_fd(), name.as_str(), mode) {
+                Ok(()) | Err(Errno::EEXIST) => {}
+                Err(error) => return Err(error.into()),
+            }
+            if let Some(folder) = self.open_folder(&name)?
+                && suits(&folder)?
+            {
+                return Ok(folder);
+            }
+        }
+        Err(io::Error::from(io::ErrorKind::AlreadyExists))
+    }
+
+    /// Opens a folder in this one; `None` if it is something else.
+    fn open_folder(&self, name: &str) -> io::Result<Option<Self>> {
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        match openat(self.handle.as_fd(), name, flags, Mode::empty()) {
+            Ok(handle) => Ok(Some(Self {
+                handle: Arc::new(handle),
+                below: self.join(name),
+            })),
+            Err(Errno::ENOTDIR | Errno::ELOOP) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Below the results' folder, for people; empty for that folder itself.
+    pub fn below(&self) -> &str {
+        &self.below
+    }
+
+    /// Whether a file may be put under that name, or is there with the content that `same` knows.
+    pub fn has_room_for(
+        &self,
+        wanted: &Wanted,
+        same: impl FnOnce(&File) -> io::Result<bool>,
+    ) -> io::Result<bool> {
+        match self.open_file(&wanted.numbered(1).unwrap_or_default())? {
+            Existing::Nothing => Ok(true),
+            Existing::File(file) => same(&file),
+            Existing::Other => Ok(false),
+        }
     }
 
     fn join(&self, name: &str) -> String {
@@ -205,7 +267,9 @@ impl Folder {
         mut same: impl FnMut(&File) -> io::Result<bool>,
     ) -> io::Result<Option<String>> {
         for number in 1..=NUMBERS {
-            let name = wanted.numbered(number);
+            let Some(name) = wanted.numbered(number) else {
+                return Ok(None);
+            };
             match self.open_file(&name)? {
                 Existing::Nothing => return Ok(None),
                 Existing::File(file) if same(&file)? => return Ok(Some(self.join(&name))),
@@ -258,7 +322,9 @@ impl Temporary {
         self.file.sync_all()?;
         let folder = self.folder.handle.as_fd();
         for number in 1..=NUMBERS {
-            let name = wanted.numbered(number);
+            let Some(name) = wanted.numbered(number) else {
+                break;
+            };
             // A link never replaces, a rename would.
             match linkat(
                 folder,
@@ -330,7 +396,17 @@ mod tests {
 
     #[test]
     fn results_are_named_after_their_originals() {
-        let name = |original| file_name(original, "mov").numbered(1);
+        let name = |original| file_name(original, "mov").numbered(1).expect("the first");
+        let poster = file_name("MVI_3113.AVI", "poster.jpg");
+        assert_eq!(
+            poster.numbered(2).as_deref(),
+            Some("MVI_3113 (2).poster.jpg")
+        );
+        assert_eq!(
+            exactly("360p.m3u8").numbered(1).as_deref(),
+            Some("360p.m3u8")
+        );
+        assert_eq!(exactly("360p.m3u8").numbered(2), None);
         assert_eq!(name("MVI_3113.AVI"), "MVI_3113.mov");
         assert_eq!(name("two.dots.avi"), "two.dots.mov");
         assert_eq!(name("none"), "none.mov");
@@ -409,6 +485,32 @@ mod tests {
     }
 
     #[test]
+    fn a_result_that_is_a_folder_is_put_where_all_its_files_can_be() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let (folder, _) = Folder::open(dir.path()).expect("opens");
+        let wanted = file_name("a.avi", "hls");
+        let one = exactly("master.m3u8");
+        let suits = |content: &'static str| {
+            let one = one.clone();
+            move |folder: &Folder| {
+                folder.has_room_for(&one, |file| Ok(io::read_to_string(file)? == content))
+            }
+        };
+        let first = folder.of_result(&wanted, suits("x")).expect("opens");
+        assert_eq!(first.below(), "a.hls");
+        put(&first, &one, b"x");
+        // The same content belongs there, another doesn't.
+        let again = folder.of_result(&wanted, suits("x")).expect("opens");
+        assert_eq!(again.below(), "a.hls");
+        std::fs::write(dir.path().join("a (2).hls"), "a file").expect("writes");
+        let other = folder.of_result(&wanted, suits("y")).expect("opens");
+        assert_eq!(other.below(), "a (3).hls");
+        let taken = first.temporary().expect("makes");
+        let error = taken.publish(&one).expect_err("is taken");
+        assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+    }
+
+    #[test]
     fn an_unfinished_file_goes() {
         let dir = tempfile::tempdir().expect("temp dir");
         let (folder, _) = Folder::open(dir.path()).expect("opens");
@@ -433,7 +535,7 @@ mod tests {
         #[test]
         fn nor_do_names_made_of_what_paths_are_made_of(location in "[./\\\\~ :a\0-]{0,40}", original in "[./\\\\~ :a\0-]{0,40}") {
             let parts = folder_parts(&location);
-            let name = file_name(&original, "mov").numbered(1);
+            let name = file_name(&original, "mov").numbered(1).expect("the first");
             for part in parts.iter().chain([&name]) {
                 prop_assert!(!part.is_empty() && !part.contains(['/', '\\', '\0']) && part != "." && part != "..");
                 prop_assert!(part.len() <= NAME_MAX);

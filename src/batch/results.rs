@@ -1,20 +1,23 @@
 //! `muck results`: waits for a batch, fetches its outputs into a folder, tells the statistics.
 
 use std::collections::{HashMap, HashSet};
+use std::fs::File;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
 use jiff::Timestamp;
-use muck_worker::preset::Presets;
+use muck_worker::message::Message;
+use muck_worker::preset::{Preset, Presets};
 
 use super::check_batch_name;
 use super::collect::{Came, Collector, Depths, is_failure};
+use super::digest::digest;
 use super::fetch::{self, Order};
 use super::fleet;
 use super::ledger::{Batch, Counter, Job, JobStatus, Ledger, Output};
 use super::log_csv;
-use super::place::{self, Folder};
+use super::place::{self, Folder, Wanted};
 use super::report::{JobFailure, Report};
 use super::stall::{Look, Stalled, Watch};
 use super::statistics::{JobTimes, Statistics};
@@ -95,6 +98,7 @@ pub(super) async fn results_by(
         folder,
         root,
         here: HashMap::new(),
+        folders: HashMap::new(),
         unfetchable: HashMap::new(),
         bytes_fetched: 0,
     };
@@ -130,6 +134,8 @@ struct Getting<'a> {
     root: PathBuf,
     /// Outputs that are in the folder: job and ordinal to the file below it.
     here: HashMap<(i64, u32), String>,
+    /// Results that are folders: job and name to the folder.
+    folders: HashMap<(i64, String), Folder>,
     /// Jobs whose outputs can't be fetched, and why.
     unfetchable: HashMap<i64, String>,
     bytes_fetched: u64,
@@ -258,7 +264,11 @@ impl Getting<'_> {
             .into_iter()
             .filter(|job| job.status == JobStatus::Converted);
         let mut wanted = Vec::new();
-        for job in converted.filter(|job| !self.unfetchable.contains_key(&job.id)) {
+        for job in converted {
+            if self.unfetchable.contains_key(&job.id) {
+                continue;
+            }
+            let mut missing = Vec::new();
             for output in &job.outputs {
                 if self.here.contains_key(&(job.id, output.ordinal)) {
                     continue;
@@ -267,7 +277,21 @@ impl Getting<'_> {
                     Some(file) => {
                         self.here.insert((job.id, output.ordinal), file);
                     }
-                    None => wanted.push((job.id, output.clone(), self.order(&job, output)?)),
+                    None => missing.push(output),
+                }
+            }
+            // What belongs together is together, or is put together anew.
+            let groups: HashSet<&str> = missing.iter().filter_map(|one| group(one)).collect();
+            for output in &job.outputs {
+                if let Some(group) = group(output).filter(|group| groups.contains(group))
+                    && !self.folders.contains_key(&(job.id, group.to_owned()))
+                {
+                    self.here.remove(&(job.id, output.ordinal));
+                }
+            }
+            for output in &job.outputs {
+                if !self.here.contains_key(&(job.id, output.ordinal)) {
+                    wanted.push((job.id, output.clone(), self.order(&job, output).await?));
                 }
             }
         }
@@ -312,17 +336,71 @@ impl Getting<'_> {
         Ok(same.then_some(fetched.file))
     }
 
-    fn order(&self, job: &Job, output: &Output) -> Result<Order> {
+    async fn order(&mut self, job: &Job, output: &Output) -> Result<Order> {
         let folder = self
             .folder
             .sub(&place::folder_parts(&job.location))
             .map_err(fetch::disk)?;
+        let (folder, wanted) = match &output.name {
+            None => (folder, place::file_name(&job.name, &extension(job, output))),
+            Some(name) => match name.split_once('/') {
+                None => (folder, place::file_name(&job.name, name)),
+                Some((group, file)) => (
+                    self.folder_of(job, folder, group).await?,
+                    place::exactly(file),
+                ),
+            },
+        };
         Ok(Order {
             bucket: output.bucket.clone(),
             key: output.key.clone(),
             folder,
-            wanted: place::file_name(&job.name, extension(&job.preset, output)),
+            wanted,
         })
+    }
+
+    /// The folder of those outputs of a job that must be together, as a playlist and what it names.
+    /// No other job's, and none in which another file has one of their names.
+    async fn folder_of(&mut self, job: &Job, parent: Folder, group: &str) -> Result<Folder> {
+        let key = (job.id, group.to_owned());
+        if let Some(folder) = self.folders.get(&key) {
+            return Ok(folder.clone());
+        }
+        let files: Vec<(Wanted, Option<String>)> = job
+            .outputs
+            .iter()
+            .filter_map(|output| {
+                let (other, file) = output.name.as_deref()?.split_once('/')?;
+                (other == group).then(|| (place::exactly(file), fetch::md5_of_key(&output.key)))
+            })
+            .collect();
+        let taken: HashSet<String> = self
+            .folders
+            .values()
+            .map(|folder| folder.below().to_owned())
+            .collect();
+        let wanted = place::file_name(&job.name, group);
+        let folder = blocking(move || {
+            parent.of_result(&wanted, |folder| {
+                if taken.contains(folder.below()) {
+                    return Ok(false);
+                }
+                for (name, md5) in &files {
+                    let same = |mut file: &File| {
+                        let digested = digest(&mut file)?;
+                        Ok(Some(digested.md5) == *md5)
+                    };
+                    if !folder.has_room_for(name, same)? {
+                        return Ok(false);
+                    }
+                }
+                Ok(true)
+            })
+        })
+        .await?
+        .map_err(fetch::disk)?;
+        self.folders.insert(key, folder.clone());
+        Ok(folder)
     }
 
     /// Writes `log.csv`.
@@ -397,23 +475,38 @@ impl Getting<'_> {
     }
 }
 
+/// The folder that an output belongs into with others, if it does.
+fn group(output: &Output) -> Option<&str> {
+    Some(output.name.as_deref()?.split_once('/')?.0)
+}
+
 /// Of a result's file name: the preset's for its one output, else what the type is usually called.
-fn extension<'a>(preset: &str, output: &Output) -> &'a str {
-    if let Some(preset) = Presets::builtin().get(preset)
-        && preset.mime == output.mime
+fn extension(job: &Job, output: &Output) -> String {
+    let brought = job.message.as_deref().and_then(|text| {
+        let message = Message::parse(text).ok()?;
+        let definition = message.get("Preset-Definition")?;
+        Preset::from_definition(&job.preset, definition).ok()
+    });
+    let preset = Presets::builtin().get(&job.preset).or(brought.as_ref());
+    if let Some(made) = preset
+        .into_iter()
+        .flat_map(|preset| &preset.outputs)
+        .find(|made| made.mime == output.mime)
     {
-        return &preset.extension;
+        return made.extension.clone();
     }
     match output.mime.as_str() {
         // The guess's first is alphabetical, not usual.
         "video/quicktime" => "mov",
         "video/mp4" => "mp4",
+        "audio/mp4" => "m4a",
         "image/jpeg" => "jpg",
         mime => mime_guess::get_mime_extensions_str(mime)
             .and_then(|all| all.first())
             .copied()
             .unwrap_or("bin"),
     }
+    .to_owned()
 }
 
 /// The time that the outstanding jobs take at the pace since the first one was begun; `None`
@@ -439,17 +532,43 @@ mod tests {
 
     #[test]
     fn extensions_come_from_the_preset_or_the_type() {
-        let output = |mime: &str| Output {
-            ordinal: 0,
-            bucket: String::new(),
-            key: String::new(),
-            mime: mime.into(),
-            size: None,
+        let of = |preset: &str, mime: &str, message: Option<String>| {
+            let output = Output {
+                ordinal: 0,
+                bucket: String::new(),
+                key: String::new(),
+                mime: mime.into(),
+                name: None,
+                size: None,
+            };
+            let job = Job {
+                id: 1,
+                input_key: String::new(),
+                name: String::new(),
+                location: String::new(),
+                preset: preset.into(),
+                size: 0,
+                sent: None,
+                status: JobStatus::Converted,
+                error: None,
+                instance: None,
+                times: None,
+                message,
+                outputs: Vec::new(),
+            };
+            extension(&job, &output)
         };
-        assert_eq!(extension("ipod", &output("video/quicktime")), "mov");
-        assert_eq!(extension("web", &output("video/mp4")), "mp4");
-        assert_eq!(extension("", &output("video/mp4")), "mp4");
-        assert_eq!(extension("ipod", &output("image/png")), "png");
-        assert_eq!(extension("ipod", &output("no/such")), "bin");
+        assert_eq!(of("ipod", "video/quicktime", None), "mov");
+        assert_eq!(of("remux", "video/matroska", None), "mkv");
+        assert_eq!(of("", "video/mp4", None), "mp4");
+        assert_eq!(of("ipod", "image/png", None), "png");
+        assert_eq!(of("ipod", "application/json", None), "json");
+        assert_eq!(of("ipod", "no/such", None), "bin");
+        // A preset of the submitter's own comes with the message.
+        let mut own = Presets::builtin().get("web").expect("exists").clone();
+        own.name = "own".to_owned();
+        own.outputs[0].extension = "m4v".to_owned();
+        let message = format!("Preset-Definition: {}\n", own.definition());
+        assert_eq!(of("own", "video/mp4", Some(message)), "m4v");
     }
 }

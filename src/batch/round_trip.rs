@@ -189,6 +189,7 @@ fn status(input: &InputMessage, keys: Vec<String>, error: Option<&str>) -> Strin
             .map(|key| OutputKey {
                 key,
                 mime: mime.clone(),
+                name: None,
             })
             .collect(),
         server: "ConvertVideo".into(),
@@ -378,7 +379,7 @@ async fn failures_strays_and_other_batches_are_told_and_nothing_is_lost() {
         reasons,
         [
             "moov  [31m not found",
-            "given up: no worker could finish it (it is a dead letter)"
+            "3 workers died or lost it before one could answer"
         ]
     );
     assert_eq!(

@@ -12,6 +12,7 @@ use super::collect::{Collector, Depths};
 use super::fleet;
 use super::ledger::{Batch, FirstRead, Ledger, Totals};
 use super::money::Dollars;
+use super::progress::AtWork;
 use super::results::eta;
 use super::statistics::Statistics;
 use super::usage;
@@ -26,6 +27,8 @@ pub struct Status {
     pub stack: String,
     pub queues: Depths,
     pub instances: Vec<InstanceStatus>,
+    /// What the workers say of the files that they work on; the caller's to fill in.
+    pub at_work: Vec<AtWork>,
     /// `None` if no batch is known here.
     pub batch: Option<BatchStatus>,
 }
@@ -101,6 +104,7 @@ pub(super) async fn status_by(
             .transpose()?,
         queues,
         instances,
+        at_work: Vec::new(),
     })
 }
 
@@ -163,6 +167,10 @@ impl Status {
                 one.instance_type,
                 one.state
             );
+        }
+        for (index, one) in self.at_work.iter().enumerate() {
+            let label = if index == 0 { "at work" } else { "" };
+            let _ = write!(text, "\n{label:<10} {}", one.text());
         }
         match &self.batch {
             Some(batch) => text.push_str(&batch.text()),
@@ -258,6 +266,17 @@ mod tests {
                     age_seconds: 4,
                 },
             ],
+            at_work: vec![AtWork {
+                instance: "i-0123456789abcdef0".into(),
+                file: muck_worker::progress::FileReport {
+                    file: "MVI_3113.AVI".into(),
+                    batch: None,
+                    stage: "working".into(),
+                    percent: Some(42),
+                    speed: Some(1.9),
+                    eta_seconds: Some(31),
+                },
+            }],
             batch: Some(BatchStatus {
                 name: "20260102-030405-9f3a".into(),
                 totals: Totals {
@@ -285,6 +304,7 @@ mod tests {
         queue      3 waiting, 2 in work, 1 reports to read, 1 dead
         instances  i-0123456789abcdef0  worker   c7i.large    running       1 min 05 s
                    i-0123456789abcdef1  worker   c7i.large    shutting-down 4.0 s
+        at work    i-0123456789abcdef0  MVI_3113.AVI                   working   42 %  1.9×  ETA 31 s
         batch      20260102-030405-9f3a
         jobs       5 of 10 done, 1 of them failed, 1 more reported (`muck results` reads them)
         first read 7 to 12 s after the launch (2 instances)
@@ -294,6 +314,7 @@ mod tests {
         ");
         let nothing = Status {
             instances: vec![],
+            at_work: vec![],
             batch: None,
             ..status
         };

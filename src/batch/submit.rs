@@ -10,7 +10,7 @@ use futures::StreamExt as _;
 use jiff::Timestamp;
 use muck_worker::MEDIA_PREFIX;
 use muck_worker::message::{InputMessage, MAX_BYTES, Message};
-use muck_worker::preset::Presets;
+use muck_worker::preset::{Preset, Presets};
 use serde::Serialize;
 
 use super::check_batch_name;
@@ -91,8 +91,13 @@ impl Submission {
 ///
 /// # Errors
 /// An unknown preset; a path that does not exist; nothing to submit.
-pub async fn check_input(paths: &[PathBuf], preset: &str, all: bool) -> Result<()> {
-    check_preset(preset)?;
+pub async fn check_input(
+    paths: &[PathBuf],
+    presets: &Presets,
+    preset: &str,
+    all: bool,
+) -> Result<()> {
+    find_preset(presets, preset)?;
     let paths = paths.to_vec();
     blocking(move || scan::scan(&paths, all)).await?.map(|_| ())
 }
@@ -119,7 +124,8 @@ pub(super) async fn submit_by(
         .preset
         .clone()
         .unwrap_or_else(|| cloud.config.preset.clone());
-    check_preset(&preset)?;
+    let definition = find_preset(&cloud.config.presets, &preset)?;
+    let definition = (!definition.is_builtin()).then(|| definition.definition());
     if let Some(name) = &options.batch {
         check_batch_name(name)?;
     }
@@ -157,6 +163,7 @@ pub(super) async fn submit_by(
         ledger,
         batch: &batch,
         preset: &report.preset.clone(),
+        definition,
         queue_made,
         budget: Budget::default(),
         progress: Progress::new(cloud, &scan.files),
@@ -170,13 +177,17 @@ pub(super) async fn submit_by(
     Ok(report)
 }
 
-fn check_preset(name: &str) -> Result<()> {
-    let presets = Presets::builtin();
-    if presets.get(name).is_some() {
-        return Ok(());
-    }
-    let known = presets.names().collect::<Vec<_>>().join(", ");
-    Err(Error::usage(format!("there is no preset {name:?}")).hint(format!("use one of: {known}")))
+/// The preset of that name.
+///
+/// # Errors
+/// Kind `Usage`, with the names that there are.
+pub fn find_preset<'a>(presets: &'a Presets, name: &str) -> Result<&'a Preset> {
+    presets.get(name).ok_or_else(|| {
+        let known = presets.names().collect::<Vec<_>>().join(", ");
+        Error::usage(format!("there is no preset {name:?}")).hint(format!(
+            "use one of: {known}; `muck presets` tells what each does"
+        ))
+    })
 }
 
 /// UTC time, and four hex digits against two submits in one second.
@@ -203,6 +214,8 @@ struct Run<'a> {
     ledger: &'a Ledger,
     batch: &'a Batch,
     preset: &'a str,
+    /// Of the user's own preset; workers know the built-in ones.
+    definition: Option<String>,
     queue_made: i64,
     budget: Budget,
     progress: Progress<'a>,
@@ -384,6 +397,7 @@ impl Run<'_> {
             size: content.bytes,
             batch: Some(self.batch.name.clone()),
             preset: Some(self.preset.to_owned()),
+            preset_definition: self.definition.clone(),
             output_bucket: Some(self.cloud.names.output_bucket()),
             original_location: Some(file.location.clone()).filter(|location| !location.is_empty()),
             sha256: Some(content.sha256.clone()),
@@ -468,7 +482,7 @@ mod tests {
 
     #[test]
     fn an_unknown_preset_names_the_known_ones() {
-        let error = check_preset("ipdo").expect_err("unknown");
+        let error = find_preset(Presets::builtin(), "ipdo").expect_err("unknown");
         assert_eq!(error.to_string(), "there is no preset \"ipdo\"");
         assert!(error.hints()[0].contains("ipod"), "{:?}", error.hints());
     }

@@ -258,7 +258,7 @@ async fn in_parts(
         return Ok(Err(CHANGED.to_owned()));
     }
     let count = parts.len() as u64;
-    upload.complete(cloud, parts).await?;
+    upload.complete(cloud, parts, &prepared.content).await?;
     Ok(Ok(count))
 }
 

@@ -1,6 +1,7 @@
 //! What a batch used, gathered from the ledger: the facts that the bill prices. No prices here.
 
 use jiff::Timestamp;
+use muck_worker::progress;
 
 use super::ledger::{Batch, Counter, JobStatus, Ledger, SeenInstance};
 use crate::error::Result;
@@ -10,6 +11,9 @@ use crate::error::Result;
 const WORKER_PUTS: u64 = 2;
 const WORKER_GETS: u64 = 2;
 const WORKER_QUEUE: u64 = 4;
+
+/// What a worker asks in its life beside its jobs: at its end it stores its log.
+const WORKER_LOG_PUTS: u64 = 1;
 
 /// Quantities, none of them priced.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +62,11 @@ pub fn gather(
     let totals = ledger.totals(batch)?;
     let (inputs, outputs) = ledger.stored_bytes(batch)?;
     let end = ledger.removed(batch)?.unwrap_or(now);
+    let instances: Vec<InstanceTime> = ledger
+        .instances(batch.created)?
+        .into_iter()
+        .map(|one| time_of(one, now))
+        .collect();
     let finished = ledger
         .jobs(batch)?
         .iter()
@@ -70,16 +79,23 @@ pub fn gather(
         stored_bytes: inputs + outputs,
         stored_seconds: between(batch.created, end),
         bytes_out: ledger.counted(batch, Counter::BytesOut)?,
-        puts: ledger.counted(batch, Counter::Puts)? + finished * WORKER_PUTS,
+        puts: ledger.counted(batch, Counter::Puts)?
+            + finished * WORKER_PUTS
+            + instances.iter().map(reports_of).sum::<u64>(),
         gets: ledger.counted(batch, Counter::Gets)? + finished * WORKER_GETS,
         queue_requests: ledger.counted(batch, Counter::Queue)? + finished * WORKER_QUEUE,
-        instances: ledger
-            .instances(batch.created)?
-            .into_iter()
-            .map(|one| time_of(one, now))
-            .collect(),
+        instances,
         snapshot_bytes,
     })
+}
+
+/// Requests of a worker for its progress reports and its log, at the most: it reports only what is new.
+fn reports_of(instance: &InstanceTime) -> u64 {
+    if instance.kind == "worker" {
+        instance.seconds / progress::EVERY.as_secs() + WORKER_LOG_PUTS
+    } else {
+        0
+    }
 }
 
 fn time_of(instance: SeenInstance, now: Timestamp) -> InstanceTime {

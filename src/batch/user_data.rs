@@ -2,7 +2,8 @@
 
 use jiff::Timestamp;
 use muck_worker::dates;
-use muck_worker::user_data::{DEFAULT_SERVICE, UserData};
+use muck_worker::slots::Slots;
+use muck_worker::user_data::UserData;
 
 use crate::cloud::Cloud;
 use crate::error::{Error, Result};
@@ -15,20 +16,24 @@ const USER_DATA: &str = include_str!("../../templates/user-data.hbs");
 pub(super) fn render(
     cloud: &Cloud,
     stack: &Stack,
+    service: &str,
     batch: Option<&str>,
     expires: Timestamp,
+    slots: Slots,
 ) -> Result<String> {
     let data = serde_json::json!({
-        "service": DEFAULT_SERVICE,
+        "service": service,
         "stack": cloud.names.stack,
         "region": cloud.names.region,
         "account": cloud.names.account,
         "input_queue": stack.input_queue_url,
         "output_queue": stack.output_queue_url,
+        "failed_queue": stack.failed_queue_url,
         "input_bucket": stack.input_bucket,
         "output_bucket": stack.output_bucket,
         "idle_seconds": cloud.config.idle.as_secs(),
         "expires": dates::write(expires),
+        "slots": slots_header(slots),
         "notify_topic": stack.topic_arn,
         "batch": batch,
     });
@@ -38,6 +43,11 @@ pub(super) fn render(
         Error::failed("the user data is not what a worker reads").because(error)
     })?;
     Ok(text)
+}
+
+/// `auto` is what a worker does that isn't told.
+fn slots_header(slots: Slots) -> Option<String> {
+    (slots != Slots::Auto).then(|| slots.to_string())
 }
 
 #[cfg(test)]
@@ -54,10 +64,14 @@ mod tests {
             input_queue: "https://sqs.eu-west-1.amazonaws.com/123456789012/muck-demo-input".into(),
             output_queue: "https://sqs.eu-west-1.amazonaws.com/123456789012/muck-demo-output"
                 .into(),
+            failed_queue: Some(
+                "https://sqs.eu-west-1.amazonaws.com/123456789012/muck-demo-failed".into(),
+            ),
             input_bucket: "muck-demo-input-123456789012-eu-west-1-an".into(),
             output_bucket: "muck-demo-output-123456789012-eu-west-1-an".into(),
             idle_seconds: 60,
             expires: "2026-01-02T03:04:05Z".parse().expect("time"),
+            slots: Slots::Fixed(4),
             notify_topic: Some("arn:aws:sns:eu-west-1:123456789012:muck-demo-notify".into()),
             batch: Some("holiday".into()),
         };
@@ -65,6 +79,7 @@ mod tests {
             let mut given = given.clone();
             given.notify_topic = given.notify_topic.filter(|_| topic);
             given.batch = given.batch.filter(|_| batch);
+            given.slots = if batch { given.slots } else { Slots::Auto };
             let data = serde_json::json!({
                 "service": given.service,
                 "stack": given.stack,
@@ -72,10 +87,12 @@ mod tests {
                 "account": given.account,
                 "input_queue": given.input_queue,
                 "output_queue": given.output_queue,
+                "failed_queue": given.failed_queue,
                 "input_bucket": given.input_bucket,
                 "output_bucket": given.output_bucket,
                 "idle_seconds": given.idle_seconds,
                 "expires": dates::write(given.expires),
+                "slots": slots_header(given.slots),
                 "notify_topic": given.notify_topic,
                 "batch": given.batch,
             });

@@ -63,6 +63,7 @@ async fn in_local_cloud(args: &Args, session: &Session, clips: &Path) -> Result<
         instances: Some(args.instances),
         instance_type: None,
         preset: Some("ipod".to_owned()),
+        service: None,
         all: false,
         keep_image: !args.remove_image,
         ttl: None,

@@ -1,6 +1,7 @@
 //! `muck launch`.
 
 use jiff::SignedDuration;
+use muck_worker::slots::Slots;
 
 use crate::batch::{self, Launch, LaunchOptions};
 use crate::config;
@@ -15,6 +16,12 @@ pub struct Args {
     /// Instance type [default: from muck.toml]
     #[arg(long = "type", short = 't', value_name = "TYPE")]
     instance_type: Option<String>,
+    /// Files that each instance works on beside each other, or auto: as many as cores and memory carry [default: from muck.toml, else auto]
+    #[arg(long, value_name = "auto|N")]
+    slots: Option<Slots>,
+    /// What the instances do with each file: ConvertVideo, or Probe: media facts as JSON, nothing is converted [default: ConvertVideo]
+    #[arg(long, value_name = "NAME", value_parser = config::service)]
+    service: Option<&'static str>,
     /// Tell this address when an instance starts and stops
     #[arg(long, short, value_name = "ADDRESS")]
     email: Option<String>,
@@ -42,8 +49,11 @@ pub async fn run(args: &Args, session: &Session) -> Result<()> {
         instance_type: args.instance_type.clone(),
         email: args.email.clone(),
         batch: args.batch.clone(),
+        slots: args.slots,
+        service: args.service,
         image: args.image.clone(),
     };
     let launch = batch::launch(&cloud, &options).await?;
-    session.ui.data(&launch, Launch::text)
+    session.ui.data(&launch, Launch::text)?;
+    launch.failure().map_or(Ok(()), Err)
 }

@@ -1,11 +1,15 @@
 //! `muck plan`: what `muck up` would do. Exit code 0: nothing; 3: something.
 
 use muck_worker::text::printable;
+use similar::{ChangeTag, TextDiff};
 
 use crate::error::{Error, Kind, Result};
 use crate::session::Session;
 use crate::stack::apply;
-use crate::stack::plan::{Action, Plan, Step};
+use crate::stack::plan::{Action, Change, Plan, Step};
+
+/// Unchanged lines around each change in a policy, as in `diff -u`.
+const CONTEXT: usize = 3;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {}
@@ -43,12 +47,46 @@ fn lines(step: &Step) -> Vec<String> {
     let mut lines = vec![format!("{sign} {:<17} {}", step.kind, step.name)];
     for change in changes {
         lines.push(format!("    {}", change.attribute));
-        // What the cloud returned is foreign text.
-        let of = |value: &Option<String>| printable(value.as_deref().unwrap_or("(not set)"));
-        lines.push(format!("      - {}", of(&change.old)));
-        lines.push(format!("      + {}", of(&change.new)));
+        lines.extend(
+            difference(change)
+                .into_iter()
+                .map(|line| format!("      {line}")),
+        );
     }
     lines
+}
+
+/// Old and new, each line with its sign. Two JSON documents (policies) are compared line by line, because
+/// nobody sees the one changed word in two long lines. What the cloud returned is foreign text.
+fn difference(change: &Change) -> Vec<String> {
+    if let (Some(old), Some(new)) = (pretty(change.old.as_deref()), pretty(change.new.as_deref())) {
+        let diff = TextDiff::from_lines(&old, &new);
+        return diff
+            .grouped_ops(CONTEXT)
+            .iter()
+            .flatten()
+            .flat_map(|op| diff.iter_changes(op))
+            .map(|line| {
+                let sign = match line.tag() {
+                    ChangeTag::Delete => '-',
+                    ChangeTag::Insert => '+',
+                    ChangeTag::Equal => ' ',
+                };
+                format!("{sign} {}", printable(line.value().trim_end_matches('\n')))
+            })
+            .collect();
+    }
+    let of = |value: &Option<String>| printable(value.as_deref().unwrap_or("(not set)"));
+    vec![
+        format!("- {}", of(&change.old)),
+        format!("+ {}", of(&change.new)),
+    ]
+}
+
+/// A JSON object over several lines; `None` for everything else.
+fn pretty(text: Option<&str>) -> Option<String> {
+    let value: serde_json::Value = serde_json::from_str(text?).ok()?;
+    value.is_object().then(|| format!("{value:#}\n"))
 }
 
 #[cfg(test)]
@@ -73,6 +111,11 @@ mod tests {
             old: Some("30".into()),
             new: Some("120".into()),
         };
+        let policy = Change {
+            attribute: "policy",
+            old: Some(r#"{"Action":"s3:*","Effect":"Allow"}"#.into()),
+            new: Some(r#"{"Action":"s3:GetObject","Effect":"Allow"}"#.into()),
+        };
         let plan = Plan {
             steps: vec![
                 step(
@@ -85,17 +128,33 @@ mod tests {
                     "muck-demo-input",
                     Action::Change(vec![change]),
                 ),
-                step(ResourceKind::Role, "muck-demo-worker", Action::Keep),
+                step(
+                    ResourceKind::Role,
+                    "muck-demo-worker",
+                    Action::Change(vec![policy]),
+                ),
+                step(
+                    ResourceKind::InstanceProfile,
+                    "muck-demo-worker",
+                    Action::Keep,
+                ),
             ],
         };
-        insta::assert_snapshot!(text(&plan), @r"
+        insta::assert_snapshot!(text(&plan), @r#"
         + input bucket      muck-demo-input-1-x-an
         ~ input queue       muck-demo-input
             VisibilityTimeout
               - 30
               + 120
-        = role              muck-demo-worker
-        ");
+        ~ role              muck-demo-worker
+            policy
+                {
+              -   "Action": "s3:*",
+              +   "Action": "s3:GetObject",
+                  "Effect": "Allow"
+                }
+        = instance profile  muck-demo-worker
+        "#);
         assert!(!plan.is_empty());
     }
 }

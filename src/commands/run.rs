@@ -37,6 +37,9 @@ pub struct Args {
     /// How to convert [default: from muck.toml, else "ipod"]
     #[arg(long, short)]
     preset: Option<String>,
+    /// What is done with each file: ConvertVideo, or Probe: media facts as JSON, nothing is converted [default: ConvertVideo]
+    #[arg(long, value_name = "NAME", value_parser = config::service)]
+    service: Option<&'static str>,
     /// Also files that are not video, and hidden ones
     #[arg(long, short)]
     all: bool,
@@ -55,13 +58,15 @@ pub async fn run(args: &Args, session: &Session) -> Result<()> {
         instances: args.instances,
         instance_type: args.instance_type.clone(),
         preset: args.preset.clone(),
+        service: args.service,
         all: args.all,
         keep_image: args.keep_image,
         ttl: args.ttl,
     };
     // Nothing is created, not even a local cloud, for input that cannot be converted.
-    let preset = job.preset.clone().unwrap_or(session.config()?.preset);
-    batch::check_input(&job.paths, &preset, job.all).await?;
+    let config = session.config()?;
+    let preset = job.preset.as_ref().unwrap_or(&config.preset);
+    batch::check_input(&job.paths, &config.presets, preset, job.all).await?;
     let local = if session.global.local {
         Some(local::ensure(&session.events).await?)
     } else {
@@ -103,6 +108,7 @@ pub struct Job {
     pub instances: Option<u32>,
     pub instance_type: Option<String>,
     pub preset: Option<String>,
+    pub service: Option<&'static str>,
     pub all: bool,
     pub keep_image: bool,
     /// `None`: as configured.
@@ -266,12 +272,16 @@ async fn convert(cloud: &Cloud, job: &Job, session: &Session, summary: &mut Summ
         count: job.instances.unwrap_or(cloud.config.instances),
         instance_type: job.instance_type.clone(),
         batch: Some(submission.batch.clone()),
+        service: job.service,
         ..LaunchOptions::default()
     };
     let launch = summary
         .launch
         .insert(launch::launch(cloud, &options).await?);
     say(launch.text());
+    if let Some(fewer) = launch.failure() {
+        events.warn(fewer.to_string());
+    }
 
     let options = ResultsOptions {
         batch: Some(submission.batch.clone()),

@@ -119,6 +119,9 @@ pub async fn bake(
 }
 
 /// Does `work`, and then removes what it made and did not finish, however it ended.
+///
+/// # Errors
+/// Those of `work`. After work that went well, what could not be removed.
 pub(super) async fn cleaning_up<T>(
     cloud: &Cloud,
     cancel: impl Future<Output = ()>,
@@ -132,12 +135,26 @@ pub(super) async fn cleaning_up<T>(
     if outcome.is_err() && !made.is_nothing() {
         cloud.events.note("removing what the bake has made");
     }
-    for failure in made.remove(cloud).await {
-        cloud
-            .events
-            .warn(format!("{} (`muck down` will remove it)", failure.chain()));
+    let remedy = format!("muck down --stack {}", cloud.names.stack);
+    let failures = made.remove(cloud).await;
+    if outcome.is_err() {
+        for failure in failures {
+            let text = failure.chain();
+            cloud
+                .events
+                .warn(format!("{text} (`{remedy}` will remove it)"));
+        }
+        return outcome;
     }
-    outcome
+    // The work is done, but something of it would go on costing money: nobody may take that for success.
+    let count = failures.len();
+    match failures.into_iter().next() {
+        None => outcome,
+        Some(first) => Err(first.hint(match count {
+            1 => format!("the bake is done but for that; remove what is left: {remedy}"),
+            _ => format!("and {} more; remove what is left: {remedy}", count - 1),
+        })),
+    }
 }
 
 /// The newest available image of the current recipe; makes nothing. A lock says which that is without the

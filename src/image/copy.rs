@@ -114,8 +114,10 @@ fn order(cloud: &Cloud, source: &Image, there: &Aws) -> CopyOrder {
         (TAG_KIND.to_owned(), kind),
         ("Name".to_owned(), name.clone()),
     ]);
+    // Not the name's seconds: EC2 answers a token that it knows with the copy of then, which may be removed by now.
+    let generation = now.as_nanosecond().to_string();
     CopyOrder {
-        token: client_token(&["copy", &source.id, &there.region, &time]),
+        token: client_token(&["copy", &source.id, &there.region, &generation]),
         source: source.clone(),
         source_region: cloud.aws.region.clone(),
         name,

@@ -86,8 +86,12 @@ impl Made {
         keep(remove_instances(cloud, &pieces).await);
         if !pieces.done {
             if let Some(name) = &pieces.image {
-                keep(remove_image(cloud, name).await);
-                keep(remove_snapshots(cloud, name, pieces.snapshot.as_deref()).await);
+                let removed = remove_image(cloud, name).await;
+                // Its snapshot goes with it.
+                if !matches!(removed, Ok(true)) {
+                    keep(remove_snapshots(cloud, name, pieces.snapshot.as_deref()).await);
+                }
+                keep(removed.map(drop));
             }
             if let Some(key) = &pieces.report {
                 keep(bake_objects::delete(&cloud.aws, &cloud.names.input_bucket(), key).await);
@@ -129,12 +133,15 @@ async fn find_builders(cloud: &Cloud, tokens: &[String]) -> Result<Vec<String>> 
     Ok(ids)
 }
 
-async fn remove_image(cloud: &Cloud, name: &str) -> Result<()> {
+/// Returns whether there was one.
+async fn remove_image(cloud: &Cloud, name: &str) -> Result<bool> {
     let images = image::list(&cloud.aws, &cloud.names.stack).await?;
+    let mut found = false;
     for image in images.iter().filter(|image| image.name == name) {
         image::deregister(&cloud.aws, image).await?;
+        found = true;
     }
-    Ok(())
+    Ok(found)
 }
 
 /// By its id where that is known, else by its name.

@@ -72,7 +72,8 @@ impl Manifest {
     pub fn parse(text: &str) -> Result<Self> {
         let mut manifest = Self::default();
         let mut section = None;
-        for (index, line) in text.lines().enumerate() {
+        // Not `lines`, which takes a carriage return at the end of a file's name for a part of the line's end.
+        for (index, line) in text.split_terminator('\n').enumerate() {
             let wrong = || {
                 Error::failed(format!(
                     "line {} of the manifest cannot be read: {line:?}",

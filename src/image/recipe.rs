@@ -377,7 +377,7 @@ mod tests {
     fn the_built_in_recipe_is_debian_with_ffmpeg() {
         let recipe = built_in();
         assert_eq!(recipe.settings.base.owner, "136693071363");
-        assert_eq!(recipe.settings.package_specs(), ["ffmpeg"]);
+        assert_eq!(recipe.settings.package_specs(), ["bubblewrap", "ffmpeg"]);
         assert_eq!(recipe.deadline, Duration::from_mins(30));
     }
 
@@ -410,10 +410,7 @@ mod tests {
                     .insert("ffmpeg".into(), "7:7.1.1-1".into());
             },
             |recipe| {
-                recipe
-                    .settings
-                    .packages
-                    .insert("bubblewrap".into(), "*".into());
+                recipe.settings.packages.insert("hello".into(), "*".into());
             },
             |recipe| recipe.locked = Some(locked()),
             |recipe| {

@@ -5,10 +5,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use aws_sdk_s3::operation::get_object::GetObjectError;
-use aws_sdk_s3::operation::head_object::HeadObjectError;
 use aws_sdk_s3::presigning::PresigningConfig;
 use aws_sdk_s3::primitives::ByteStream;
 
+use super::head::head;
 use crate::aws::{Aws, Cause};
 use crate::error::{Error, Result};
 
@@ -22,24 +22,11 @@ pub async fn upload_once(
     bytes: u64,
 ) -> Result<bool> {
     let place = || format!("{key} in the bucket {bucket}");
-    let head = aws
-        .s3
-        .head_object()
-        .bucket(bucket)
-        .key(key)
-        .expected_bucket_owner(&aws.account);
-    match head.send().await {
-        Ok(object) if object.content_length == i64::try_from(bytes).ok() => return Ok(false),
-        Ok(_) => {}
-        Err(error)
-            if error
-                .as_service_error()
-                .is_some_and(HeadObjectError::is_not_found) => {}
-        Err(error) => {
-            return Err(
-                Error::failed(format!("cannot look for {}", place())).because(Cause::from(error))
-            );
-        }
+    let there = head(aws, bucket, key)
+        .await
+        .map_err(|cause| Error::failed(format!("cannot look for {}", place())).because(cause))?;
+    if there.is_some_and(|object| object.content_length == i64::try_from(bytes).ok()) {
+        return Ok(false);
     }
     let body = ByteStream::from_path(path)
         .await

@@ -197,19 +197,21 @@ pub enum Deletion {
     NotEmpty,
 }
 
-/// Deletes an empty bucket.
+/// Deletes an empty bucket. Waits while another change of it is under way.
 pub async fn delete(aws: &Aws, name: &str) -> Result<Deletion> {
-    let call = aws
-        .s3
-        .delete_bucket()
-        .bucket(name)
-        .expected_bucket_owner(&aws.account);
-    match call.send().await.map_err(Cause::from) {
-        Ok(_) => Ok(Deletion::Gone),
-        Err(cause) if cause.is("NoSuchBucket") => Ok(Deletion::Gone),
-        Err(cause) if cause.is("BucketNotEmpty") => Ok(Deletion::NotEmpty),
-        Err(cause) => Err(cannot("delete", name, cause)),
-    }
+    let what = format!("bucket {name} to be free for deletion");
+    wait::until(&what, BUSY_LIMIT, || async {
+        let call = aws.s3.delete_bucket().bucket(name);
+        let call = call.expected_bucket_owner(&aws.account);
+        match call.send().await.map_err(Cause::from) {
+            Ok(_) => Ok(Look::Done(Deletion::Gone)),
+            Err(cause) if cause.is("NoSuchBucket") => Ok(Look::Done(Deletion::Gone)),
+            Err(cause) if cause.is("BucketNotEmpty") => Ok(Look::Done(Deletion::NotEmpty)),
+            Err(cause) if cause.is("OperationAborted") => Ok(Look::NotYet(cause.to_string())),
+            Err(cause) => Err(cannot("delete", name, cause)),
+        }
+    })
+    .await
 }
 
 fn cannot(

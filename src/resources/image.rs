@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::ec2_tags::{self, Tags};
+use super::newborn::unknown_is_unlisted;
 use crate::aws::{Aws, Cause};
 use crate::error::{Error, Result};
 use crate::event::{Event, Events};
@@ -159,13 +160,8 @@ async fn describe(aws: &Aws, owner: &str, filters: Vec<sdk::Filter>) -> Result<V
         .send();
     let mut images = Vec::new();
     while let Some(page) = pages.next().await {
-        images.extend(
-            page?
-                .images
-                .unwrap_or_default()
-                .into_iter()
-                .filter_map(Image::read),
-        );
+        let listed = page?.images.unwrap_or_default();
+        images.extend(listed.into_iter().filter_map(Image::read));
     }
     images.sort_by(|a, b| b.created.cmp(&a.created).then_with(|| a.id.cmp(&b.id)));
     Ok(images)
@@ -203,12 +199,17 @@ pub async fn find(aws: &Aws, id: &str) -> Result<Option<Image>> {
 }
 
 pub(crate) async fn find_by_name(aws: &Aws, name: &str) -> Result<Option<Image>, Cause> {
-    Ok(
-        describe(aws, "self", vec![ec2_tags::filter("name", [name])])
-            .await?
-            .into_iter()
-            .next(),
-    )
+    Ok(named(aws, name).await?.into_iter().next())
+}
+
+/// The same for one that was just made.
+async fn find_newborn(aws: &Aws, name: &str) -> Result<Option<Image>, Cause> {
+    let found = unknown_is_unlisted(named(aws, name).await, "InvalidAMIID.NotFound")?;
+    Ok(found.into_iter().next())
+}
+
+async fn named(aws: &Aws, name: &str) -> Result<Vec<Image>, Cause> {
+    describe(aws, "self", vec![ec2_tags::filter("name", [name])]).await
 }
 
 /// A copy of an image to be made.
@@ -258,7 +259,7 @@ pub async fn copy(aws: &Aws, order: &CopyOrder, events: &Events) -> Result<Image
         .await
         .map_err(|error| failed(Cause::from(error)))?;
     wait::until(&what, COPIED, || async {
-        match find_by_name(aws, &order.name).await.map_err(failed)? {
+        match find_newborn(aws, &order.name).await.map_err(failed)? {
             Some(image) if image.is_available() => Ok(Look::Done(image)),
             Some(image) if image.state != "pending" => Err(Error::failed(format!(
                 "the copy {} ({}) is {}",
@@ -299,7 +300,7 @@ pub async fn register(aws: &Aws, new: &NewImage) -> Result<Image> {
         &format!("image {} to be available", new.name),
         AVAILABLE,
         || async {
-            match find_by_name(aws, &new.name).await.map_err(failed)? {
+            match find_newborn(aws, &new.name).await.map_err(failed)? {
                 Some(image) if image.is_available() => Ok(Look::Done(image)),
                 Some(image) if image.state != "pending" => Err(Error::failed(format!(
                     "the image {} ({}) is {}",
@@ -369,9 +370,17 @@ pub async fn deregister(aws: &Aws, image: &Image) -> Result<()> {
         .send()
         .await
         .map_err(Cause::from);
-    match outcome {
-        Ok(_) => {}
-        Err(cause) if cause.is_any(&["InvalidAMIID.NotFound", "InvalidAMIID.Unavailable"]) => {}
+    let gone: Vec<String> = match outcome {
+        Ok(answer) => answer
+            .delete_snapshot_results
+            .unwrap_or_default()
+            .into_iter()
+            .filter(|one| one.return_code == Some(sdk::SnapshotReturnCodes::Success))
+            .filter_map(|one| one.snapshot_id)
+            .collect(),
+        Err(cause) if cause.is_any(&["InvalidAMIID.NotFound", "InvalidAMIID.Unavailable"]) => {
+            Vec::new()
+        }
         Err(cause) => {
             return Err(Error::failed(format!(
                 "cannot deregister the image {} ({})",
@@ -379,9 +388,10 @@ pub async fn deregister(aws: &Aws, image: &Image) -> Result<()> {
             ))
             .because(cause));
         }
-    }
-    // Gone already where EC2 did it with the image, or left where it could not or an earlier try stopped here.
-    for snapshot in &image.snapshots {
+    };
+    // Left where EC2 could not do it with the image, or an earlier try stopped here. Not asked for what is
+    // gone: whoever may delete only what carries our tag is refused what has none any more.
+    for snapshot in image.snapshots.iter().filter(|id| !gone.contains(id)) {
         super::snapshot::delete(aws, snapshot).await?;
     }
     Ok(())

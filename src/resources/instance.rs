@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::ec2_tags::{self, Tags};
+use super::newborn::unknown_is_unlisted;
 use crate::aws::{Aws, Cause};
 use crate::error::{Error, Result};
 use crate::event::{Event, Events};
@@ -199,7 +200,8 @@ pub async fn find(aws: &Aws, ids: &[String]) -> Result<Vec<Instance>, Cause> {
     let mut found = Vec::new();
     // A filter, not the parameter InstanceId, because one unknown id there fails the whole call.
     for some in ids.chunks(IDS_PER_CALL) {
-        found.extend(describe(aws, vec![ec2_tags::filter("instance-id", some)]).await?);
+        let known = describe(aws, vec![ec2_tags::filter("instance-id", some)]).await;
+        found.extend(unknown_is_unlisted(known, "InvalidInstanceID.NotFound")?);
     }
     Ok(found)
 }
@@ -251,6 +253,11 @@ async fn describe(aws: &Aws, filters: Vec<sdk::Filter>) -> Result<Vec<Instance>,
 /// Naming each instance that could not be terminated, with the first cause. An id that EC2 has
 /// not known for a minute counts as terminated.
 pub async fn terminate(aws: &Aws, ids: &[String]) -> Result<()> {
+    terminate_each(aws, ids).await.1
+}
+
+/// The same; also tells which of them EC2 has taken.
+pub async fn terminate_each(aws: &Aws, ids: &[String]) -> (Vec<String>, Result<()>) {
     let mut failed: Vec<(String, Cause)> = Vec::new();
     for some in ids.chunks(IDS_PER_CALL) {
         if terminate_call(aws, some).await.is_ok() {
@@ -271,15 +278,18 @@ pub async fn terminate(aws: &Aws, ids: &[String]) -> Result<()> {
                 .filter_map(|(id, outcome)| Some((id, outcome.err()?))),
         );
     }
+    let mut taken = ids.to_vec();
+    taken.retain(|id| !failed.iter().any(|(other, _)| other == id));
     let names = failed
         .iter()
         .map(|(id, _)| id.as_str())
         .collect::<Vec<_>>()
         .join(", ");
-    match failed.into_iter().next() {
+    let outcome = match failed.into_iter().next() {
         None => Ok(()),
         Some((_, cause)) => Err(Error::failed(format!("cannot terminate {names}")).because(cause)),
-    }
+    };
+    (taken, outcome)
 }
 
 async fn terminate_call(aws: &Aws, ids: &[String]) -> Result<(), Cause> {

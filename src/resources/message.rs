@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use aws_sdk_sqs::types::{
-    DeleteMessageBatchRequestEntry, MessageSystemAttributeName, QueueAttributeName,
-    SendMessageBatchRequestEntry,
+    ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry,
+    MessageSystemAttributeName, QueueAttributeName, SendMessageBatchRequestEntry,
 };
+
+use jiff::Timestamp;
 
 use crate::aws::Cause;
 use crate::cloud::Cloud;
@@ -36,6 +38,8 @@ pub struct Received {
     pub body: String,
     /// How often it was handed out, this time included.
     pub receives: u32,
+    /// When it was first sent.
+    pub sent: Option<Timestamp>,
 }
 
 /// How full a queue is; all counts are SQS's approximations.
@@ -203,6 +207,7 @@ pub async fn receive(
         .wait_time_seconds(seconds(wait))
         .set_visibility_timeout(hold.map(seconds))
         .message_system_attribute_names(MessageSystemAttributeName::ApproximateReceiveCount)
+        .message_system_attribute_names(MessageSystemAttributeName::SentTimestamp)
         .send()
         .await
         .map_err(|error| {
@@ -213,17 +218,17 @@ pub async fn receive(
         .unwrap_or_default()
         .into_iter()
         .filter_map(|message| {
-            let receives = message
-                .attributes
-                .as_ref()
-                .and_then(|all| all.get(&MessageSystemAttributeName::ApproximateReceiveCount))
-                .and_then(|count| count.parse().ok())
-                .unwrap_or(1);
+            let number = |name: MessageSystemAttributeName| -> Option<i64> {
+                message.attributes.as_ref()?.get(&name)?.parse().ok()
+            };
+            let receives = number(MessageSystemAttributeName::ApproximateReceiveCount);
+            let sent = number(MessageSystemAttributeName::SentTimestamp);
             Some(Received {
                 id: message.message_id.unwrap_or_default(),
                 receipt: message.receipt_handle?,
                 body: message.body.unwrap_or_default(),
-                receives,
+                receives: receives.and_then(|n| u32::try_from(n).ok()).unwrap_or(1),
+                sent: sent.and_then(|at| Timestamp::from_millisecond(at).ok()),
             })
         })
         .collect())
@@ -258,6 +263,40 @@ pub async fn delete(cloud: &Cloud, queue: &Queue, receipts: &[String]) -> Result
             queue = queue.name,
             code = failed.code,
             "a message was not deleted"
+        );
+    }
+    Ok(())
+}
+
+/// Gives up to ten messages back: others see them at once. One whose receipt is too old is back already.
+pub async fn release(cloud: &Cloud, queue: &Queue, receipts: &[String]) -> Result<()> {
+    let cannot = || Error::failed(format!("cannot give messages back to queue {}", queue.name));
+    let entries = receipts
+        .iter()
+        .enumerate()
+        .map(|(index, receipt)| {
+            ChangeMessageVisibilityBatchRequestEntry::builder()
+                .id(index.to_string())
+                .receipt_handle(receipt)
+                .visibility_timeout(0)
+                .build()
+        })
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| cannot().because(error))?;
+    let answer = cloud
+        .aws
+        .sqs
+        .change_message_visibility_batch()
+        .queue_url(&queue.url)
+        .set_entries(Some(entries))
+        .send()
+        .await
+        .map_err(|error| cannot().because(Cause::from(error)))?;
+    for failed in answer.failed {
+        tracing::debug!(
+            queue = queue.name,
+            code = failed.code,
+            "a message was not given back"
         );
     }
     Ok(())

@@ -2,13 +2,14 @@
 //!
 //! Every call carries `ExpectedBucketOwner`: a bucket of our name in another's hands is refused.
 
-use aws_sdk_s3::operation::head_object::HeadObjectError;
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{ChecksumMode, CompletedMultipartUpload, CompletedPart};
+use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
+use jiff::Timestamp;
 
+use super::head::head as head_object;
 use crate::aws::Cause;
 use crate::cloud::Cloud;
 use crate::error::{Error, Result};
@@ -38,6 +39,15 @@ pub struct Content {
     pub mime: String,
 }
 
+impl Content {
+    /// Whether just this is stored.
+    pub fn is(&self, stored: Option<&Stored>) -> bool {
+        stored.is_some_and(|stored| {
+            stored.bytes == self.bytes && stored.sha256.as_deref() == Some(&self.sha256)
+        })
+    }
+}
+
 /// What S3 says of an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stored {
@@ -48,40 +58,23 @@ pub struct Stored {
 
 /// Looks at an object; `None` if there is none.
 pub async fn head(cloud: &Cloud, place: Place<'_>) -> Result<Option<Stored>> {
-    let answer = cloud
-        .aws
-        .s3
-        .head_object()
-        .bucket(place.bucket)
-        .key(place.key)
-        .expected_bucket_owner(&cloud.aws.account)
-        .checksum_mode(ChecksumMode::Enabled)
-        .send()
-        .await;
-    match answer {
-        Ok(answer) => {
-            let named = answer
-                .metadata()
-                .and_then(|all| all.get(META_SHA256))
-                .cloned();
-            let counted = answer.checksum_sha256().and_then(hex_of_base64);
-            Ok(Some(Stored {
-                bytes: answer
-                    .content_length()
-                    .and_then(|n| u64::try_from(n).ok())
-                    .unwrap_or(0),
-                sha256: counted.or(named),
-            }))
+    let answer = head_object(&cloud.aws, place.bucket, place.key)
+        .await
+        .map_err(|cause| failure(cloud, "look at", place, cause))?;
+    Ok(answer.map(|answer| {
+        let named = answer
+            .metadata()
+            .and_then(|all| all.get(META_SHA256))
+            .cloned();
+        let counted = answer.checksum_sha256().and_then(hex_of_base64);
+        Stored {
+            bytes: answer
+                .content_length()
+                .and_then(|n| u64::try_from(n).ok())
+                .unwrap_or(0),
+            sha256: counted.or(named),
         }
-        Err(error)
-            if error
-                .as_service_error()
-                .is_some_and(HeadObjectError::is_not_found) =>
-        {
-            Ok(None)
-        }
-        Err(error) => Err(failure(cloud, "look at", place, Cause::from(error))),
-    }
+    }))
 }
 
 /// Puts a content that is in memory; S3 checks MD5 and SHA-256 of what arrives.
@@ -179,8 +172,16 @@ impl Multipart {
         })
     }
 
-    /// Makes the object of its parts, in any order given.
-    pub async fn complete(&self, cloud: &Cloud, mut parts: Vec<Part>) -> Result<()> {
+    /// Makes the object of its parts, in any order given, which are `content`.
+    ///
+    /// An upload that is no longer there may be one whose completion was answered, but not to us: then the
+    /// object is.
+    pub async fn complete(
+        &self,
+        cloud: &Cloud,
+        mut parts: Vec<Part>,
+        content: &Content,
+    ) -> Result<()> {
         parts.sort_by_key(|part| part.number);
         let parts = parts
             .into_iter()
@@ -192,7 +193,7 @@ impl Multipart {
                     .build()
             })
             .collect();
-        cloud
+        let outcome = cloud
             .aws
             .s3
             .complete_multipart_upload()
@@ -207,8 +208,14 @@ impl Multipart {
             )
             .send()
             .await
-            .map(|_| ())
-            .map_err(|error| failure(cloud, "complete", self.place(), Cause::from(error)))
+            .map_err(Cause::from);
+        let Err(cause) = outcome else {
+            return Ok(());
+        };
+        if cause.is("NoSuchUpload") && content.is(head(cloud, self.place()).await?.as_ref()) {
+            return Ok(());
+        }
+        Err(failure(cloud, "complete", self.place(), cause))
     }
 
     /// Throws the parts away.
@@ -311,6 +318,89 @@ pub async fn get(
         etag: answer.e_tag,
         body: answer.body,
     }))
+}
+
+/// Reads a small object whole; `None` if there is none.
+///
+/// # Errors
+/// If it has more than `most` bytes, or AWS refuses.
+pub async fn read(cloud: &Cloud, place: Place<'_>, most: u64) -> Result<Option<Vec<u8>>> {
+    let mut piece = match get(cloud, place, 0, most, None).await? {
+        Got::Missing => return Ok(None),
+        Got::PastTheEnd => return Ok(Some(Vec::new())),
+        Got::Piece(piece) => piece,
+    };
+    if piece.total > most {
+        return Err(failure(
+            cloud,
+            "read",
+            place,
+            "it has more bytes than such an object can have".into(),
+        ));
+    }
+    let mut content = Vec::new();
+    while let Some(bytes) = piece.next().await? {
+        content.extend_from_slice(&bytes);
+    }
+    Ok(Some(content))
+}
+
+/// An object in a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    pub key: String,
+    pub bytes: u64,
+    /// When it was written.
+    pub written: Option<Timestamp>,
+}
+
+/// The objects of a bucket whose keys begin with `prefix`.
+pub async fn list(cloud: &Cloud, bucket: &str, prefix: &str) -> Result<Vec<Listed>> {
+    let mut objects = cloud
+        .aws
+        .s3
+        .list_objects_v2()
+        .bucket(bucket)
+        .prefix(prefix)
+        .expected_bucket_owner(&cloud.aws.account)
+        .into_paginator()
+        .send();
+    let mut all = Vec::new();
+    while let Some(page) = objects.next().await {
+        let page = page.map_err(|error| {
+            Error::failed(format!("cannot list s3://{bucket}/{prefix}")).because(Cause::from(error))
+        })?;
+        all.extend(
+            page.contents
+                .unwrap_or_default()
+                .into_iter()
+                .filter_map(|one| {
+                    Some(Listed {
+                        key: one.key?,
+                        bytes: u64::try_from(one.size.unwrap_or(0)).unwrap_or(0),
+                        written: one
+                            .last_modified
+                            .and_then(|time| Timestamp::from_second(time.secs()).ok()),
+                    })
+                }),
+        );
+    }
+    Ok(all)
+}
+
+/// Deletes an object; one that is not there is fine.
+pub async fn delete(cloud: &Cloud, place: Place<'_>) -> Result<()> {
+    cloud
+        .aws
+        .s3
+        .delete_object()
+        .bucket(place.bucket)
+        .key(place.key)
+        .expected_bucket_owner(&cloud.aws.account)
+        .send()
+        .await
+        .map(|_| ())
+        .map_err(|error| failure(cloud, "delete", place, Cause::from(error)))
 }
 
 /// The object's size: after the `/` of `bytes 0-9/100`, or the answer's length if it is whole.

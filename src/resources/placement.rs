@@ -104,7 +104,7 @@ pub fn explain(spec: &LaunchSpec, cause: Cause) -> Error {
         }
         "InsufficientFreeAddressesInSubnet" => "name another subnet in muck.toml",
         "UnauthorizedOperation" => {
-            "these credentials may not start instances: see the README's list of permissions"
+            "these credentials may not start instances: `muck permissions` prints the policy that they need"
         }
         _ => "",
     };

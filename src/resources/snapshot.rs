@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::ec2_tags::{self, Tags};
+use super::newborn::unknown_is_unlisted;
 use crate::aws::{Aws, Cause};
 use crate::error::{Error, Result};
 use crate::event::{Event, Events};
@@ -197,8 +198,8 @@ async fn appears(aws: &Aws, name: &str) -> Option<String> {
 pub async fn wait_completed(aws: &Aws, id: &str, events: &Events) -> Result<Snapshot> {
     let what = format!("snapshot {id}");
     wait::until(&what, STALLED, || async {
-        let found = describe(aws, vec![ec2_tags::filter("snapshot-id", [id])])
-            .await
+        let found = describe(aws, vec![ec2_tags::filter("snapshot-id", [id])]).await;
+        let found = unknown_is_unlisted(found, "InvalidSnapshot.NotFound")
             .map_err(|cause| Error::failed(format!("cannot look at {what}")).because(cause))?;
         match found.into_iter().next() {
             Some(snapshot) if snapshot.state == "completed" => Ok(Look::Done(snapshot)),
@@ -231,6 +232,15 @@ pub async fn delete(aws: &Aws, id: &str) -> Result<()> {
     {
         Ok(_) => Ok(()),
         Err(cause) if cause.is("InvalidSnapshot.NotFound") => Ok(()),
+        // Whoever may delete only what carries our tag is refused what is gone: it has none any more.
+        Err(cause)
+            if cause.is("UnauthorizedOperation")
+                && find(aws, &[id.to_owned()])
+                    .await
+                    .is_ok_and(|found| found.is_empty()) =>
+        {
+            Ok(())
+        }
         Err(cause) if cause.is("InvalidSnapshot.InUse") => Err(Error::failed(format!(
             "cannot delete the snapshot {id}: an image stands on it"
         ))

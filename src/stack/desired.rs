@@ -7,7 +7,7 @@ use super::inventory::Inventory;
 use crate::config::Config;
 use crate::error::Result;
 use crate::lifetime::Lifetime;
-use crate::names::{Names, ResourceKind};
+use crate::names::{Names, ResourceKind, ec2_service};
 use crate::resources::policy::canonical;
 use crate::resources::{Attributes, Tags, bucket, instance_profile, queue, role, topic};
 use crate::template::render;
@@ -21,7 +21,7 @@ const OUTPUT_VISIBILITY_SECONDS: u32 = 120;
 /// SQS's longest: fewest empty answers, and an answer at once when a message comes.
 const LONG_POLL_SECONDS: u32 = 20;
 /// Dead workers cost a file two tries; a file that kills three workers is not tried on a fourth.
-const MAX_RECEIVES: u32 = 3;
+pub(crate) const MAX_RECEIVES: u32 = 3;
 /// SQS's default: what is not converted in 4 days was forgotten.
 const INPUT_RETENTION_SECONDS: u32 = 4 * 24 * 3600;
 /// SQS's longest. A result not fetched is work lost.
@@ -191,36 +191,36 @@ struct PolicyData {
     output_bucket_arn: String,
     input_queue_arn: String,
     output_queue_arn: String,
+    failed_queue_arn: String,
     topic_arn: Option<String>,
 }
 
 fn worker_role(names: &Names, mails: bool) -> Result<Attributes> {
-    // EC2's service name in China has China's domain.
-    let ec2_service = match names.partition() {
-        "aws-cn" => "ec2.amazonaws.com.cn",
-        _ => "ec2.amazonaws.com",
-    };
-    let trust = render(
-        "assume-role.json.hbs",
-        ASSUME_ROLE,
-        &json!({ "ec2_service": ec2_service }),
-    )?;
-    let policy = render(
-        "worker-policy.json.hbs",
-        WORKER_POLICY,
-        &PolicyData {
-            account: names.account.clone(),
-            input_bucket_arn: names.bucket_arn(&names.input_bucket()),
-            output_bucket_arn: names.bucket_arn(&names.output_bucket()),
-            input_queue_arn: names.queue_arn(&names.input_queue()),
-            output_queue_arn: names.queue_arn(&names.output_queue()),
-            topic_arn: mails.then(|| names.topic_arn()),
-        },
-    )?;
     Ok(Attributes::from([
-        (role::TRUST, canonical(&trust)),
-        (role::POLICY, canonical(&policy)),
+        (role::TRUST, canonical(&worker_trust(names)?)),
+        (role::POLICY, canonical(&worker_policy(names, mails)?)),
     ]))
+}
+
+/// Who may take the worker's role: the policy as JSON.
+pub fn worker_trust(names: &Names) -> Result<String> {
+    let ec2_service = ec2_service(&names.region);
+    let data = json!({ "ec2_service": ec2_service });
+    render("assume-role.json.hbs", ASSUME_ROLE, &data)
+}
+
+/// What the worker's role may do: the policy as JSON. `mails`: also tell a topic.
+pub fn worker_policy(names: &Names, mails: bool) -> Result<String> {
+    let data = PolicyData {
+        account: names.account.clone(),
+        input_bucket_arn: names.bucket_arn(&names.input_bucket()),
+        output_bucket_arn: names.bucket_arn(&names.output_bucket()),
+        input_queue_arn: names.queue_arn(&names.input_queue()),
+        output_queue_arn: names.queue_arn(&names.output_queue()),
+        failed_queue_arn: names.queue_arn(&names.failed_queue()),
+        topic_arn: mails.then(|| names.topic_arn()),
+    };
+    render("worker-policy.json.hbs", WORKER_POLICY, &data)
 }
 
 #[cfg(test)]
@@ -261,7 +261,7 @@ mod tests {
             let policy: serde_json::Value =
                 serde_json::from_str(&role_in("eu-west-1", mails)[role::POLICY]).expect("JSON");
             let statements = policy["Statement"].as_array().expect("a list");
-            assert_eq!(statements.len(), 5 + usize::from(mails));
+            assert_eq!(statements.len(), 7 + usize::from(mails));
             for statement in statements {
                 let condition = &statement["Condition"];
                 assert_eq!(

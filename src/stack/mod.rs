@@ -19,6 +19,7 @@ use crate::names::{Names, ResourceKind};
 use inventory::Presences;
 
 pub use confirmation::Confirmed;
+pub(crate) use desired::MAX_RECEIVES;
 pub use survey::DownOptions;
 pub use tagging::renew;
 pub use teardown::{TeardownReport, down};

@@ -170,7 +170,9 @@ impl Teardown<'_> {
             .map(|instance| instance.id.clone())
             .collect();
         let mut failures = Vec::new();
-        if let Err(error) = instance::terminate(aws, &ids).await {
+        // What EC2 refused to end is not waited for: it goes on.
+        let (ids, outcome) = instance::terminate_each(aws, &ids).await;
+        if let Err(error) = outcome {
             failures.push((ResourceKind::Worker, error));
         }
         match instance::wait_terminated(aws, &ids, &self.cloud.events).await {

@@ -1,36 +1,32 @@
-//! The local cloud's account seen from outside, through plain SDK clients.
+//! A cloud's account seen from outside, through plain SDK clients.
 
 use std::time::{Duration, Instant};
 
-use aws_config::{BehaviorVersion, Region};
-use aws_credential_types::Credentials;
-
 use super::World;
+use super::machine::Access;
 
-/// Clients of a story's local cloud, which must be running.
+/// Clients of a cloud, which must be running.
 pub struct Account {
     runtime: tokio::runtime::Runtime,
     config: aws_config::SdkConfig,
+    /// 12 digits.
+    id: String,
 }
 
 impl Account {
+    /// Of a story's local cloud.
     pub fn of(world: &World) -> Self {
-        let status = world.muck(&["local", "status", "--json"]).exits(0).json();
-        let text = |key: &str| status[key].as_str().expect("a string").to_owned();
+        Self::over(&Access::of(world))
+    }
+
+    pub fn over(access: &Access) -> Self {
         let runtime = tokio::runtime::Runtime::new().expect("runtime");
-        let config = runtime.block_on(
-            aws_config::defaults(BehaviorVersion::v2026_01_12())
-                .http_client(aws_smithy_http_client::Builder::new().build_http())
-                .endpoint_url(text("endpoint"))
-                .region(Region::new(text("region")))
-                .credentials_provider(Credentials::from_keys(
-                    text("access_key_id"),
-                    text("secret_access_key"),
-                    None,
-                ))
-                .load(),
-        );
-        Self { runtime, config }
+        let config = runtime.block_on(access.sdk_config());
+        Self {
+            runtime,
+            config,
+            id: access.account.clone(),
+        }
     }
 
     /// Everything in the account that anybody made and that may cost money or be in the way, one line each:
@@ -106,6 +102,8 @@ impl Account {
         let ids = snapshots
             .snapshots()
             .iter()
+            // moto answers with everybody's.
+            .filter(|one| one.owner_id() == Some(&self.id))
             .filter_map(|one| one.snapshot_id());
         left.extend(ids.map(|id| format!("snapshot {id}")));
         left

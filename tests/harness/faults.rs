@@ -4,10 +4,12 @@ use std::cell::Cell;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
+use localcloud::iam::Demand;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::World;
+use super::machine::Keys;
 
 /// Makes calls of the local cloud fail; no more when dropped.
 pub struct Faults {
@@ -27,11 +29,17 @@ pub struct Call {
     pub took_us: Option<u64>,
     pub service: String,
     pub action: String,
+    /// `root`, `role/<role>/<instance>` or `user/<name>`.
+    pub principal: String,
     /// The application id of the caller.
     pub client: String,
     /// `running`, `held-before`, `held-after`, `done` or `abandoned`.
     pub progress: String,
+    /// HTTP status of the answer.
+    pub status: Option<u16>,
     pub fault: Option<String>,
+    /// The permissions that it needed.
+    pub demands: Vec<Demand>,
 }
 
 impl Faults {
@@ -51,14 +59,43 @@ impl Faults {
         self.ask("POST", "/_muck/faults", &rules.to_string());
     }
 
+    /// How many calls the rules have touched.
+    pub fn hits(&self) -> u64 {
+        let states = self.ask("GET", "/_muck/faults", "");
+        let rules = states.as_array().expect("rules");
+        rules.iter().filter_map(|rule| rule["hits"].as_u64()).sum()
+    }
+
+    /// Has EC2 tell a Spot instance now that it is taken back in so many seconds.
+    pub fn interrupt_spot(&self, instance: &str, seconds: u32) {
+        let body = serde_json::json!({"instance_id": instance, "seconds": seconds});
+        self.ask("POST", "/_muck/spot-interruptions", &body.to_string());
+    }
+
     /// The calls of `client` after number `seq`.
     pub fn calls(&self, client: &str, seq: u64) -> Vec<Call> {
-        let all: Vec<Call> =
-            serde_json::from_value(self.ask("GET", &format!("/_muck/calls?after={seq}"), ""))
-                .expect("calls");
-        all.into_iter()
-            .filter(|call| call.client == client)
-            .collect()
+        let mut all = self.all_calls(seq);
+        all.retain(|call| call.client == client);
+        all
+    }
+
+    /// Everybody's calls after number `seq`.
+    pub fn all_calls(&self, seq: u64) -> Vec<Call> {
+        serde_json::from_value(self.ask("GET", &format!("/_muck/calls?after={seq}"), ""))
+            .expect("calls")
+    }
+
+    /// Makes a user who may do what `policy` says, or gives it that policy; returns its access key id and
+    /// secret.
+    pub fn user(&self, name: &str, policy: &Value) -> Keys {
+        let user = json!({"name": name, "policy": policy}).to_string();
+        let key = self.ask("POST", "/_muck/users", &user);
+        let text = |field: &str| key[field].as_str().expect("a string").to_owned();
+        Keys {
+            id: text("access_key_id"),
+            secret: text("secret_access_key"),
+            token: None,
+        }
     }
 
     /// Number of the last call of anyone.

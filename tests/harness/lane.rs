@@ -7,7 +7,7 @@ use super::faults::Faults;
 use super::machine::{Access, Machine};
 
 /// Larger than one part of an upload (8 MiB), so that `submit` also makes a multipart upload.
-const TWO_PARTS: usize = 9 << 20;
+pub const TWO_PARTS: usize = 9 << 20;
 
 /// The commands that are swept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -118,7 +118,7 @@ impl Lane {
 }
 
 /// Bytes that are no video and that no filter would take for repetitive.
-fn noise(bytes: usize) -> Vec<u8> {
+pub fn noise(bytes: usize) -> Vec<u8> {
     // A multiplier of Steele and Vigna's tables for congruential generators; any odd number would do.
     let mut state = bytes as u64;
     std::iter::repeat_with(|| {

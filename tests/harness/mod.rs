@@ -5,12 +5,19 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 pub mod account;
+pub mod call;
 pub mod faults;
+pub mod judge;
 pub mod lane;
+pub mod linter;
 pub mod machine;
 pub mod media;
+pub mod moto;
+pub mod policy;
+pub mod python;
 pub mod sdk;
 pub mod sweep;
+pub mod yard;
 
 /// Longest that one command of a story may take; a bake with a cold cache is the longest.
 const COMMAND_LIMIT: Duration = Duration::from_mins(15);

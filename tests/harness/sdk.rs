@@ -1,9 +1,6 @@
-//! Plain SDK clients of a story's local cloud: what somebody does behind muck's back.
+//! Plain SDK clients: what somebody does behind muck's back.
 
 use std::time::{Duration, Instant};
-
-use aws_config::{BehaviorVersion, Region, SdkConfig};
-use aws_credential_types::Credentials;
 
 use super::machine::{Access, Machine};
 use super::{Ended, World};
@@ -13,7 +10,7 @@ pub const BASE: &str = "ami-00000000000000d13";
 /// The local cloud's account and region.
 const PLACE: &str = "000000000000-us-local-1-an";
 
-/// Clients of a local cloud, which must be running.
+/// Clients of a cloud, which must be running.
 pub struct Sdk {
     runtime: tokio::runtime::Runtime,
     access: Access,
@@ -21,33 +18,29 @@ pub struct Sdk {
     pub s3: aws_sdk_s3::Client,
     pub sqs: aws_sdk_sqs::Client,
     pub iam: aws_sdk_iam::Client,
+    pub sns: aws_sdk_sns::Client,
+    pub sts: aws_sdk_sts::Client,
 }
 
 impl Sdk {
+    /// Of a story's local cloud.
     pub fn of(world: &World) -> Self {
-        let status = world.muck(&["local", "status", "--json"]).exits(0).json();
-        let text = |key: &str| status[key].as_str().expect("a string").to_owned();
+        Self::over(&Access::of(world))
+    }
+
+    pub fn over(access: &Access) -> Self {
         let runtime = tokio::runtime::Runtime::new().expect("runtime");
-        let config: SdkConfig = runtime.block_on(
-            aws_config::defaults(BehaviorVersion::v2026_01_12())
-                .http_client(aws_smithy_http_client::Builder::new().build_http())
-                .endpoint_url(text("endpoint"))
-                .region(Region::new(text("region")))
-                .credentials_provider(Credentials::from_keys(
-                    text("access_key_id"),
-                    text("secret_access_key"),
-                    None,
-                ))
-                .load(),
-        );
+        let config = runtime.block_on(access.sdk_config());
         let s3 = aws_sdk_s3::config::Builder::from(&config).force_path_style(true);
         Self {
             ec2: aws_sdk_ec2::Client::new(&config),
             s3: aws_sdk_s3::Client::from_conf(s3.build()),
             sqs: aws_sdk_sqs::Client::new(&config),
             iam: aws_sdk_iam::Client::new(&config),
+            sns: aws_sdk_sns::Client::new(&config),
+            sts: aws_sdk_sts::Client::new(&config),
             runtime,
-            access: Access::of(world),
+            access: access.clone(),
         }
     }
 
@@ -58,7 +51,9 @@ impl Sdk {
 
     /// Runs `muck` on another machine.
     pub fn muck_elsewhere(&self, arguments: &[&str]) -> Ended {
-        Machine::new(&self.access, "elsewhere").muck(arguments)
+        Machine::new(&self.access, "elsewhere")
+            .patient()
+            .muck(arguments)
     }
 
     pub fn bucket(stack: &str, purpose: &str) -> String {
@@ -78,7 +73,7 @@ impl Sdk {
         use aws_sdk_s3::types::{Tag, Tagging};
 
         for purpose in ["input", "output"] {
-            let bucket = Self::bucket(stack, purpose);
+            let bucket = self.access.bucket(stack, purpose);
             let there = self.run(self.s3.get_bucket_tagging().bucket(&bucket).send());
             let mut all: Vec<Tag> = there.expect("tags").tag_set;
             all.retain(|tag| !tags.iter().any(|(key, _)| tag.key() == *key));
@@ -136,7 +131,9 @@ impl Sdk {
                 .set_tags(Some(tags.clone()))
                 .build()
         };
-        let disk = sdk::EbsBlockDevice::builder().delete_on_termination(volume_goes_too);
+        let disk = sdk::EbsBlockDevice::builder()
+            .delete_on_termination(volume_goes_too)
+            .volume_size(8);
         let call = self
             .ec2
             .run_instances()
@@ -166,6 +163,23 @@ impl Sdk {
             .expect("volumes");
         let volume = volumes.volumes()[0].volume_id().expect("an id").to_owned();
         (id, volume)
+    }
+
+    /// Tags of all instances whose `muck:kind` is `kind`, ended ones too.
+    pub fn tags_of_instances(&self, kind: &str) -> Vec<Vec<(String, String)>> {
+        let filter = aws_sdk_ec2::types::Filter::builder()
+            .name("tag:muck:kind")
+            .values(kind);
+        let call = self.ec2.describe_instances().filters(filter.build());
+        let answer = self.run(call.send()).expect("instances");
+        let instances = answer.reservations().iter();
+        let instances = instances.flat_map(aws_sdk_ec2::types::Reservation::instances);
+        let tags = instances.map(|one| {
+            let tags = one.tags().iter();
+            tags.filter_map(|tag| Some((tag.key()?.to_owned(), tag.value()?.to_owned())))
+                .collect()
+        });
+        tags.collect()
     }
 
     /// `running`, `terminated` …; `gone` for one that EC2 does not know.

@@ -42,12 +42,17 @@ pub fn tell(line: impl std::fmt::Display) {
 /// Writes a table into `<target>/sweeps/` and tells it.
 pub fn keep_table(name: &str, table: &str) {
     tell(format!("\n{table}"));
+    keep(name, table);
+}
+
+/// Writes a file into `<target>/sweeps/`.
+pub fn keep(name: &str, text: &str) {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"))
         .parent()
         .expect("target folder")
         .join("sweeps");
     std::fs::create_dir_all(&folder).expect("folder for tables");
-    std::fs::write(folder.join(name), table).expect("table");
+    std::fs::write(folder.join(name), text).expect("table");
 }
 
 /// Tries all points, several side by side (`LANES`), each in a lane that nothing is left in. Outcomes come in

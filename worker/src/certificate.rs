@@ -4,11 +4,17 @@
 //! has the streams, codecs, size and rate that the preset promises, and is as long as the input
 //! both declares and holds. What was compared is kept in the verdict.
 
+mod film;
+mod picture;
+pub mod playlist;
+mod size;
+mod sound;
+
 use serde::{Deserialize, Serialize};
 
-use crate::ffmpeg::Progress;
+use crate::ffmpeg::MAX_PIXELS;
 use crate::media::{Media, Packets, Span, Stream};
-use crate::preset::{AudioStreams, Expectation, Rate, Size};
+use crate::preset::Expectation;
 
 /// Lengths may differ by this many seconds: containers round, sound has padding.
 const TOLERANCE_SECONDS: f64 = 0.5;
@@ -20,10 +26,27 @@ const TOLERANCE_PART: f64 = 0.02;
 /// packets that show nothing.
 const TOLERANCE_FRAMES: f64 = 0.05;
 
+/// A film may be longer than this only if …
+const FREE_SECONDS: f64 = 600.0;
+
+/// … its file has so many bytes for each second more. A still picture at one frame a second takes as much in the
+/// thriftiest formats; less is a header's lie or a gap between two frames, for which a constant rate would make millions.
+const LEAST_BYTES_A_SECOND: f64 = 20.0;
+
+/// A film is not longer than this, in seconds: a day.
+const MOST_SECONDS: f64 = 86_400.0;
+
+/// A file has at most so many streams; films with all languages on them have 40.
+const MOST_STREAMS: usize = 64;
+
+/// Bytes of a packet of an MPEG transport stream, bare, with a time stamp (of disks), with error correction.
+const TRANSPORT_PACKETS: [u64; 3] = [188, 192, 204];
+
 /// What was measured of an output that passed, and of its input.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Certificate {
-    /// Seconds of video that the input's header declares, if it does.
+    /// Seconds of video that the input's header declares, if it does. Of sound alone, this and the
+    /// next ones are of the first sound.
     pub input_declared_seconds: Option<f64>,
     /// Seconds of video that are in the input.
     pub input_seconds: f64,
@@ -35,10 +58,16 @@ pub struct Certificate {
     pub output_seconds: f64,
     /// Video frames in the output.
     pub output_frames: u64,
+    /// Video frames that were decoded of the output, without a fault.
+    #[serde(default)]
+    pub decoded_frames: Option<u64>,
     /// Width and height of the output.
     pub size: (u32, u32),
     /// Codecs of the output's video and audio streams.
     pub codecs: Vec<String>,
+    /// Segments that a playlist names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub segments: Option<u64>,
     /// The version of ffmpeg that converted and checked.
     pub ffmpeg: String,
 }
@@ -48,22 +77,99 @@ pub struct Certificate {
 pub struct Examined {
     pub media: Media,
     pub packets: Packets,
+    /// Video frames that were decoded, if they were.
+    pub decoded: Option<u64>,
 }
 
-/// An input that can be converted: it has moving pictures, and as many as it says.
+/// An input with moving pictures that can be converted: as many as it says.
 ///
 /// # Errors
 /// A sentence for a person.
 pub fn check_input(input: &Examined) -> Result<Span, String> {
+    check_streams(input)?;
     let video = input.media.video().ok_or("the file has no video stream")?;
+    // Where the first picture is larger than that ffprobe tells no size at all.
+    let pixels = u64::from(video.width) * u64::from(video.height);
+    if pixels == 0 || pixels > MAX_PIXELS {
+        return Err(format!(
+            "its pictures have no size, or more than the {MAX_PIXELS} pixels that are decoded"
+        ));
+    }
     let span = input
         .packets
         .of(video.index)
         .ok_or("the file's video stream is empty")?;
+    check_declared(input, video, span, 2.0 * frame_seconds(video))?;
+    // In an AVI cut short ffprobe corrects the length, but not the number of frames.
+    if let Some(declared) = video.frames
+        && (span.count as f64) < declared as f64 * (1.0 - TOLERANCE_FRAMES) - 2.0
+    {
+        return Err(format!(
+            "the file is cut short or damaged: its header declares {declared} frames, \
+             but {} are in it",
+            span.count
+        ));
+    }
+    check_length(span.length(), input.media.size)?;
+    Ok(span)
+}
+
+fn check_streams(input: &Examined) -> Result<(), String> {
+    let streams = input.media.streams.len();
+    if streams > MOST_STREAMS {
+        return Err(format!(
+            "the file has {streams} streams, more than the {MOST_STREAMS} that a file may have"
+        ));
+    }
+    Ok(())
+}
+
+/// Whether the file ends where more was announced. A Matroska file that declares its length, and has it, has lost a
+/// frame or two of its end at most.
+fn is_cut(input: &Examined, declares_length: bool) -> bool {
+    let is = |format: &str| input.media.format.split(',').any(|name| name == format);
+    let odd = |size: u64| {
+        TRANSPORT_PACKETS
+            .iter()
+            .all(|packet| !size.is_multiple_of(*packet))
+    };
+    if is("mpegts") {
+        return input.media.size.is_some_and(odd);
+    }
+    input.packets.cut && !(is("matroska") && declares_length)
+}
+
+/// Whether a file of that many bytes may hold a film of so many seconds.
+fn check_length(seconds: f64, bytes: Option<u64>) -> Result<(), String> {
+    let most = bytes.map_or(MOST_SECONDS, |bytes| {
+        (FREE_SECONDS + bytes as f64 / LEAST_BYTES_A_SECOND).min(MOST_SECONDS)
+    });
+    if seconds > most {
+        return Err(format!(
+            "the film is {seconds:.0} s long, more than the {most:.0} s that a file of this size may have"
+        ));
+    }
+    Ok(())
+}
+
+/// An input with sound that can be converted: as much as it says.
+///
+/// # Errors
+/// A sentence for a person.
+pub fn check_sound(input: &Examined) -> Result<Span, String> {
+    sound::check_input(input).map(|(_, span)| span)
+}
+
+/// The format that a file of still pictures must be read as: its content tells ffprobe of several.
+pub fn format_of_pictures(expect: &Expectation) -> Option<&str> {
+    expect.pictures.map(|_| expect.container.as_str())
+}
+
+/// Whether a file holds as much as its header declares of a stream, or of the whole.
+fn check_declared(input: &Examined, stream: &Stream, span: Span, slack: f64) -> Result<(), String> {
     let whole = input.packets.whole().map_or(0.0, |s| s.length());
     let held = [span.length(), whole];
-    let slack = 2.0 * frame_seconds(video);
-    let declared: Vec<(f64, f64)> = [(video.duration, held[0]), (input.media.duration, held[1])]
+    let declared: Vec<(f64, f64)> = [(stream.duration, held[0]), (input.media.duration, held[1])]
         .into_iter()
         .filter_map(|(declared, held)| declared.filter(|d| *d > 0.0).map(|d| (d, held)))
         .collect();
@@ -76,103 +182,44 @@ pub fn check_input(input: &Examined) -> Result<Span, String> {
              but {held:.1} s are in it"
         ));
     }
-    // In an AVI cut short ffprobe corrects the length, but not the number of frames.
-    if let Some(declared) = video.frames
-        && (span.count as f64) < declared as f64 * (1.0 - TOLERANCE_FRAMES) - 2.0
-    {
+    if is_cut(input, !declared.is_empty()) {
         return Err(format!(
-            "the file is cut short or damaged: its header declares {declared} frames, \
-             but {} are in it",
-            span.count
+            "the file is cut short: it ends in the middle, after {:.1} s",
+            held[0]
         ));
     }
-    Ok(span)
+    Ok(())
 }
 
-/// Checks an output against its input and what the preset promises.
+/// Checks an output against its input and what the preset promises. `written` is how many frames
+/// ffmpeg says that it wrote, where it says that of this output.
 ///
 /// # Errors
 /// All that is wrong, as one sentence for a person.
 pub fn check_output(
     input: &Examined,
     output: &Examined,
-    progress: Progress,
+    written: Option<u64>,
     expect: &Expectation,
     ffmpeg: &str,
 ) -> Result<Certificate, String> {
-    let source_span = check_input(input)?;
-    let source = input.media.video().ok_or("the file has no video stream")?;
     let mut faults = Vec::new();
-    let moving: Vec<&Stream> = output.media.of_kind("video").collect();
-    let (Some(&video), Some(span)) = (
-        moving.first(),
-        moving.first().and_then(|v| output.packets.of(v.index)),
-    ) else {
-        return Err("the output has no video".to_owned());
-    };
-    if !output
-        .media
-        .format
-        .split(',')
-        .any(|name| name == expect.container)
-    {
-        faults.push(format!(
-            "its format is {}, not {}",
-            output.media.format, expect.container
-        ));
+    let format = &output.media.format;
+    if !format.split(',').any(|name| name == expect.container) {
+        faults.push(format!("its format is {format}, not {}", expect.container));
     }
-    if moving.len() != 1 {
-        faults.push(format!("it has {} video streams, not one", moving.len()));
-    }
-    if video.codec != expect.video {
-        faults.push(format!(
-            "its video is {}, not {}",
-            video.codec, expect.video
-        ));
-    }
-    check_audio(input, output, expect, &mut faults);
-    check_size(source, video, expect.size, &mut faults);
-    check_rate(video, source_span, span, expect.rate, &mut faults);
-
-    // Where pictures begin later than sound, a constant rate fills the gap at the start.
-    let start = input.packets.whole().map_or(source_span.start, |s| s.start);
-    let lengths = [source_span.length(), source_span.end - start];
-    let slack = 2.0 * frame_seconds(source).max(frame_seconds(video));
-    if !lengths
-        .iter()
-        .any(|length| agree(span.length(), *length, slack))
-    {
-        faults.push(format!(
-            "it has {:.1} s of video, not {:.1} s",
-            span.length(),
-            lengths[0]
-        ));
-    }
-    let declared = video.duration.or(output.media.duration);
-    if declared.is_some_and(|d| !agree(d, span.length(), slack)) {
-        faults.push(format!(
-            "its header declares {:.1} s, but {:.1} s are in it",
-            declared.unwrap_or_default(),
-            span.length()
-        ));
-    }
-    if progress.frames.abs_diff(span.count) > 1 {
-        faults.push(format!(
-            "it has {} frames, but {} were written",
-            span.count, progress.frames
-        ));
-    }
+    let certificate = match (&expect.video, expect.pictures) {
+        (None, _) => sound::check(input, output, expect, &mut faults),
+        (Some(codec), Some(count)) => {
+            picture::check(input, output, codec, count, expect, &mut faults)
+        }
+        (Some(codec), None) => film::check(input, output, written, codec, expect, &mut faults),
+    }?;
     if !faults.is_empty() {
         return Err(format!("the output is not right: {}", faults.join("; ")));
     }
     Ok(Certificate {
-        input_declared_seconds: source.duration.or(input.media.duration),
-        input_seconds: source_span.length(),
-        input_packets: source_span.count,
-        output_declared_seconds: declared,
-        output_seconds: span.length(),
-        output_frames: span.count,
-        size: (video.width, video.height),
+        decoded_frames: output.decoded,
         codecs: output
             .media
             .streams
@@ -181,90 +228,8 @@ pub fn check_output(
             .map(|s| s.codec.clone())
             .collect(),
         ffmpeg: ffmpeg.to_owned(),
+        ..certificate
     })
-}
-
-fn check_audio(
-    input: &Examined,
-    output: &Examined,
-    expect: &Expectation,
-    faults: &mut Vec<String>,
-) {
-    let sources = input.media.of_kind("audio").count();
-    let wanted = match expect.audio_streams {
-        AudioStreams::All => sources,
-        AudioStreams::First => sources.min(1),
-    };
-    let sounds: Vec<&Stream> = output.media.of_kind("audio").collect();
-    if sounds.len() != wanted {
-        faults.push(format!(
-            "it has {} audio streams, not {wanted}",
-            sounds.len()
-        ));
-    }
-    if let Some(other) = sounds.iter().find(|s| s.codec != expect.audio) {
-        faults.push(format!(
-            "its audio is {}, not {}",
-            other.codec, expect.audio
-        ));
-    }
-    // Whether a stream that was announced holds anything is seen in its packets only.
-    if sounds.iter().any(|s| output.packets.of(s.index).is_none())
-        && input
-            .media
-            .of_kind("audio")
-            .all(|s| input.packets.of(s.index).is_some())
-    {
-        faults.push("an audio stream of it is empty".to_owned());
-    }
-}
-
-fn check_size(source: &Stream, video: &Stream, size: Size, faults: &mut Vec<String>) {
-    let is = (video.width, video.height);
-    let (right, wanted) = match size {
-        Size::Exact(width, height) => (is == (width, height), (width, height)),
-        Size::Even => {
-            let even = |side: u32| side.saturating_add(side % 2);
-            let wanted = (even(source.width), even(source.height));
-            // A recording on its side is turned when decoded, so its sides change places.
-            (is == wanted || is == (wanted.1, wanted.0), wanted)
-        }
-    };
-    if !right {
-        faults.push(format!(
-            "it is {}x{}, not {}x{}",
-            is.0, is.1, wanted.0, wanted.1
-        ));
-    }
-}
-
-fn check_rate(video: &Stream, source: Span, span: Span, rate: Rate, faults: &mut Vec<String>) {
-    match rate {
-        Rate::Exact(n, d) => {
-            let wanted = f64::from(n) / f64::from(d);
-            // One part in a hundred, since the mean of a short film has few digits.
-            let is_right = |(a, b): (u32, u32)| {
-                b > 0 && (f64::from(a) / f64::from(b) - wanted).abs() <= wanted * 0.01
-            };
-            if !is_right(video.rate) && !is_right(video.mean_rate) {
-                let (a, b) = video.rate;
-                faults.push(format!("its frame rate is {a}/{b}, not {n}/{d}"));
-            }
-        }
-        Rate::Source => {
-            let near = |wanted: f64| {
-                (span.count as f64 - wanted).abs() <= (wanted * TOLERANCE_FRAMES).max(2.0)
-            };
-            let packets = source.count as f64;
-            // Interlaced pictures may come as two packets, one a field.
-            if !near(packets) && !near(packets / 2.0) {
-                faults.push(format!(
-                    "it has {} frames, not {}",
-                    span.count, source.count
-                ));
-            }
-        }
-    }
 }
 
 /// The time of one frame in seconds; 0 if the rate is unknown.
@@ -287,172 +252,4 @@ fn agree(a: f64, b: f64, slack: f64) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::preset::Presets;
-
-    fn file(
-        codec: &str,
-        size: (u32, u32),
-        rate: (u32, u32),
-        seconds: f64,
-        sound: bool,
-    ) -> Examined {
-        let mut media = Media {
-            format: "mov,mp4,m4a".to_owned(),
-            duration: Some(seconds),
-            streams: vec![Stream {
-                index: 0,
-                kind: "video".to_owned(),
-                codec: codec.to_owned(),
-                width: size.0,
-                height: size.1,
-                rate,
-                mean_rate: rate,
-                duration: Some(seconds),
-                frames: None,
-                cover: false,
-            }],
-        };
-        let step = f64::from(rate.1) / f64::from(rate.0);
-        let mut packets = Packets::default();
-        let mut at = 0.0;
-        while at + step / 2.0 < seconds {
-            packets.read_line(&format!("0,{at},{at},{step}"));
-            at += step;
-        }
-        if sound {
-            media.streams.push(Stream {
-                index: 1,
-                kind: "audio".to_owned(),
-                codec: "aac".to_owned(),
-                ..Stream::default()
-            });
-            packets.read_line(&format!("1,0.0,0.0,{seconds}"));
-        }
-        Examined { media, packets }
-    }
-
-    fn camera() -> Examined {
-        file("mjpeg", (640, 480), (15, 1), 4.0, true)
-    }
-
-    fn ipod() -> Examined {
-        file("mpeg4", (320, 240), (30_000, 1001), 4.0, true)
-    }
-
-    fn check(input: &Examined, output: &Examined, preset: &str) -> Result<Certificate, String> {
-        let frames = output.packets.of(0).map_or(0, |s| s.count);
-        let progress = Progress {
-            frames,
-            ended: true,
-            ..Progress::default()
-        };
-        let expect = &Presets::builtin().get(preset).expect("a preset").expect;
-        check_output(input, output, progress, expect, "7.1")
-    }
-
-    #[test]
-    fn a_right_output_gets_its_certificate() {
-        let certificate = check(&camera(), &ipod(), "ipod").expect("right");
-        assert_eq!(certificate.size, (320, 240));
-        assert_eq!(certificate.codecs, ["mpeg4", "aac"]);
-        assert_eq!(certificate.output_frames, 120);
-        let text = serde_json::to_string(&certificate).expect("json");
-        assert_eq!(
-            serde_json::from_str::<Certificate>(&text).expect("json"),
-            certificate
-        );
-        let silent = file("mjpeg", (641, 479), (15, 1), 4.0, false);
-        let web = file("h264", (642, 480), (15, 1), 4.0, false);
-        assert!(check(&silent, &web, "web").is_ok());
-        let turned = file("h264", (480, 642), (15, 1), 4.0, false);
-        assert!(check(&silent, &turned, "web").is_ok());
-    }
-
-    #[test]
-    fn each_wrong_thing_is_told() {
-        let cases: [(Examined, &str); 7] = [
-            (
-                file("mpeg4", (320, 240), (30_000, 1001), 2.0, true),
-                "2.0 s of video, not 4.0 s",
-            ),
-            (
-                file("h264", (320, 240), (30_000, 1001), 4.0, true),
-                "its video is h264",
-            ),
-            (
-                file("mpeg4", (640, 480), (30_000, 1001), 4.0, true),
-                "640x480, not 320x240",
-            ),
-            (
-                file("mpeg4", (320, 240), (25, 1), 4.0, true),
-                "frame rate is 25/1",
-            ),
-            (
-                file("mpeg4", (320, 240), (30_000, 1001), 4.0, false),
-                "0 audio streams, not 1",
-            ),
-            (Examined::default(), "the output has no video"),
-            (
-                {
-                    let mut lying = ipod();
-                    lying.media.streams[0].duration = Some(9.0);
-                    lying
-                },
-                "declares 9.0 s, but 4.0 s",
-            ),
-        ];
-        for (output, words) in cases {
-            let error = check(&camera(), &output, "ipod").expect_err("is wrong");
-            assert!(error.contains(words), "{error}");
-        }
-        let progress = Progress {
-            frames: 60,
-            ended: true,
-            ..Progress::default()
-        };
-        let expect = &Presets::builtin().get("ipod").expect("a preset").expect;
-        let error = check_output(&camera(), &ipod(), progress, expect, "7").expect_err("wrong");
-        assert!(error.contains("120 frames, but 60 were written"), "{error}");
-        let few = file("h264", (640, 480), (5, 1), 4.0, true);
-        assert!(
-            check(&camera(), &few, "web")
-                .expect_err("wrong")
-                .contains("20 frames, not 60")
-        );
-    }
-
-    #[test]
-    fn a_file_cut_short_is_seen_before_it_is_converted() {
-        let mut half = camera();
-        half.media.duration = Some(8.0);
-        half.media.streams[0].duration = Some(8.0);
-        let error = check_input(&half).expect_err("is cut");
-        assert!(
-            error.contains("declares 8.0 s, but 4.0 s are in it"),
-            "{error}"
-        );
-        // One of the two headers is right, as with an edit list.
-        half.media.duration = Some(4.0);
-        assert!(check_input(&half).is_ok());
-        half.media.duration = None;
-        half.media.streams[0].duration = None;
-        assert!(
-            check_input(&half).is_ok(),
-            "no declaration, as in live recordings"
-        );
-        half.media.streams[0].frames = Some(120);
-        let error = check_input(&half).expect_err("is cut");
-        assert!(
-            error.contains("declares 120 frames, but 60 are in it"),
-            "{error}"
-        );
-        half.media.streams[0].cover = true;
-        assert!(
-            check_input(&half)
-                .expect_err("no video")
-                .contains("no video stream")
-        );
-    }
-}
+mod tests;

@@ -1,26 +1,34 @@
 //! ffmpeg and ffprobe: which command is run, and what its answer means.
 //!
-//! Everything that reads a stranger's file goes through [`run::run`]: one place to bound it.
+//! Everything that reads a stranger's file goes through [`run::run`], into the [jail](crate::jail): one place to bound it.
 //! Arguments are an argv, never a shell line; the input always has the same name; its format and
 //! protocol must be on a list, so that no playlist, script or URL in it is followed.
 
+mod folder;
 mod run;
 mod whitelist;
 
+use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
+use nix::sys::signal::Signal;
+
+use crate::jail::{Bounds, Jail, Limits};
 use crate::media::{Media, Packets};
+use crate::preset::Plan;
+use crate::spent::Spent;
 use crate::text::printable_short;
-use run::{Exit, RunError};
+use run::{Call, Exit, RunError};
 
 /// The name that every input has in its job's folder, whatever it was called.
 pub const INPUT_NAME: &str = "input";
 
 /// Pixels of one frame that are still decoded: 8192x4320, the 8K of cinemas. A larger claim is a
 /// bomb: each frame would take more memory than a small instance has.
-const MAX_PIXELS: u64 = 8192 * 4320;
+pub const MAX_PIXELS: u64 = 8192 * 4320;
 
 /// Of all frames, the part that may be unreadable before ffmpeg reports failure. Its own default
 /// is two thirds, which would pass ruins as conversions; none at all would refuse camera files
@@ -34,9 +42,25 @@ const PROBE_LIMIT: Duration = Duration::from_mins(10);
 /// A description of a file by ffprobe that is longer is a bomb: a usual one has 2 KiB.
 const MAX_DESCRIPTION_BYTES: usize = 1 << 20;
 
+/// An output may have this many times the bytes of its input …
+const OUTPUT_TIMES: u64 = 8;
+
+/// … and so many more: what is well compressed, or is to become a GIF, grows.
+const OUTPUT_MORE: u64 = 1 << 30;
+
 /// Exit codes of ffmpeg are the negative errno in 8 bits; these mean that the machine is at its
-/// end, not that the file is bad: ENOSPC (28), EFBIG (27), ENOMEM (12), EDQUOT (122).
-const MACHINE_CODES: [i32; 4] = [256 - 28, 256 - 27, 256 - 12, 256 - 122];
+/// end, not that the file is bad: ENOSPC (28), EDQUOT (122).
+const MACHINE_CODES: [i32; 2] = [256 - 28, 256 - 122];
+
+/// EFBIG (27): an output has reached the limit that the job has, since no file system of ours has a lower one.
+const TOO_LARGE: i32 = 256 - 27;
+
+/// ENOMEM (12): the job has all the memory that it may have. The machine itself refuses none (Linux promises more
+/// than it has); when it has no more it kills.
+const NO_MEMORY: i32 = 256 - 12;
+
+/// What ffprobe says at the end of a file that should go on: Matroska's and QuickTime's demuxers.
+const CUT: [&str; 2] = ["File ended prematurely", "partial file"];
 
 /// Why a file can't be probed or converted.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +80,10 @@ pub struct Tools {
     ffprobe: PathBuf,
     version: String,
     limits_pixels: bool,
+    encoders: BTreeSet<String>,
+    jail: Jail,
+    /// What has been spent on each job's folder.
+    ledger: Arc<Mutex<HashMap<PathBuf, Spent>>>,
 }
 
 /// How far a conversion is.
@@ -86,11 +114,11 @@ impl Progress {
 }
 
 impl Tools {
-    /// Finds both programs on `PATH` and asks for their version and abilities.
+    /// Finds both programs on `PATH` and asks for their version and abilities. They will run in `jail`.
     ///
     /// # Errors
     /// [`FfmpegError::Machine`] if one isn't there or doesn't run.
-    pub async fn find() -> Result<Self, FfmpegError> {
+    pub async fn find(jail: Jail) -> Result<Self, FfmpegError> {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let find = |name: &str| {
             std::env::split_paths(&path)
@@ -107,12 +135,19 @@ impl Tools {
             ffprobe: find("ffprobe")?,
             version: String::new(),
             limits_pixels: false,
+            encoders: BTreeSet::new(),
+            jail,
+            ledger: Arc::default(),
         };
-        let folder = std::env::temp_dir();
+        // A folder of its own, for it becomes the jail's.
+        let folder = tempfile::tempdir()
+            .and_then(|folder| std::fs::write(folder.path().join(INPUT_NAME), "").map(|()| folder))
+            .map_err(|error| FfmpegError::Machine(format!("can't make a folder: {error}")))?;
+        let folder = folder.path();
         let mut text = String::new();
         let arguments = words(&["-version"]);
         tools
-            .call(&tools.ffmpeg, &arguments, &folder, &mut |line| {
+            .call(&tools.ffmpeg, &arguments, folder, INPUT_NAME, &mut |line| {
                 if text.is_empty() {
                     line.clone_into(&mut text);
                 }
@@ -126,12 +161,31 @@ impl Tools {
         let mut limits_pixels = false;
         let arguments = words(&["-hide_banner", "-v", "quiet", "-h", "full"]);
         tools
-            .call(&tools.ffmpeg, &arguments, &folder, &mut |line| {
+            .call(&tools.ffmpeg, &arguments, folder, INPUT_NAME, &mut |line| {
                 limits_pixels |= line.trim_start().starts_with("-max_pixels");
             })
             .await?;
         tools.limits_pixels = limits_pixels;
+        let mut encoders = BTreeSet::new();
+        let arguments = words(&["-hide_banner", "-v", "quiet", "-encoders"]);
+        tools
+            .call(&tools.ffmpeg, &arguments, folder, INPUT_NAME, &mut |line| {
+                encoders.extend(encoder(line).map(str::to_owned));
+            })
+            .await?;
+        tools.encoders = encoders;
         Ok(tools)
+    }
+
+    /// Whether this ffmpeg was built with that encoder.
+    pub fn has_encoder(&self, name: &str) -> bool {
+        self.encoders.contains(name)
+    }
+
+    /// As if it had been built without.
+    #[cfg(test)]
+    pub(crate) fn forget_encoder(&mut self, name: &str) {
+        self.encoders.remove(name);
     }
 
     /// ffmpeg's version, e.g. `7.1.1-1+b1`.
@@ -139,36 +193,57 @@ impl Tools {
         &self.version
     }
 
-    /// Reads what a file in `folder` says of itself.
+    /// Reads what a file in `folder` says of itself. `format` is the name of its format where its
+    /// content doesn't tell it, as with single pictures.
     ///
     /// # Errors
     /// [`FfmpegError::File`] with ffprobe's last line if it can't read the file.
-    pub async fn probe(&self, folder: &Path, name: &str) -> Result<Media, FfmpegError> {
-        let mut args = words(&[
-            "-v",
-            "error",
-            "-of",
-            "json",
-            "-show_entries",
-            Media::ENTRIES,
-        ]);
-        args.extend(self.input(name));
+    pub async fn probe(
+        &self,
+        folder: &Path,
+        name: &str,
+        format: Option<&str>,
+    ) -> Result<Media, FfmpegError> {
+        let text = self.describe(folder, name, format, Media::ENTRIES).await?;
+        Media::parse(&text).map_err(|error| {
+            FfmpegError::Machine(format!("ffprobe's answer can't be read: {error}"))
+        })
+    }
+
+    /// ffprobe's JSON of those `entries` of a file.
+    ///
+    /// # Errors
+    /// As [`Tools::probe`].
+    pub async fn describe(
+        &self,
+        folder: &Path,
+        name: &str,
+        format: Option<&str>,
+        entries: &str,
+    ) -> Result<String, FfmpegError> {
+        let mut args = words(&["-v", "error", "-of", "json", "-show_entries", entries]);
+        args.extend(self.input(name, format));
         let mut text = String::new();
-        self.call(&self.ffprobe, &args, folder, &mut |line| {
+        self.call(&self.ffprobe, &args, folder, name, &mut |line| {
             if text.len() < MAX_DESCRIPTION_BYTES {
                 text.push_str(line);
                 text.push('\n');
             }
         })
-        .await?;
+        .await
+        .map_err(|error| match error {
+            // All that is left of "Format not on whitelist", which lists the whole list.
+            FfmpegError::File(why) if why == "Invalid argument" => FfmpegError::File(
+                "the file's format is not among those that are read here".to_owned(),
+            ),
+            other => other,
+        })?;
         if text.len() >= MAX_DESCRIPTION_BYTES {
             return Err(FfmpegError::File(
                 "the file has too many streams".to_owned(),
             ));
         }
-        Media::parse(&text).map_err(|error| {
-            FfmpegError::Machine(format!("ffprobe's answer can't be read: {error}"))
-        })
+        Ok(text)
     }
 
     /// Reads through all packets of a file in `folder` without decoding them: what is in the
@@ -176,7 +251,12 @@ impl Tools {
     ///
     /// # Errors
     /// As [`Tools::probe`].
-    pub async fn scan(&self, folder: &Path, name: &str) -> Result<Packets, FfmpegError> {
+    pub async fn scan(
+        &self,
+        folder: &Path,
+        name: &str,
+        format: Option<&str>,
+    ) -> Result<Packets, FfmpegError> {
         let mut args = words(&[
             "-v",
             "error",
@@ -185,17 +265,71 @@ impl Tools {
             "-show_entries",
             Packets::ENTRIES,
         ]);
-        args.extend(self.input(name));
+        args.extend(self.input(name, format));
         let mut packets = Packets::default();
-        self.call(&self.ffprobe, &args, folder, &mut |line| {
-            packets.read_line(line);
-        })
-        .await?;
+        let last_words = self
+            .call(&self.ffprobe, &args, folder, name, &mut |line| {
+                packets.read_line(line);
+            })
+            .await?;
+        packets.cut = CUT.iter().any(|words| last_words.contains(words));
         Ok(packets)
     }
 
-    /// Converts `input` to `output`, both names in `folder`, by a preset's arguments, for at most
-    /// `limit`. Tells `on_progress` about every half second.
+    /// Decodes all pictures and sounds of a file in `folder`, for at most `limit`, and tells how many pictures there were. The first
+    /// fault ends it.
+    ///
+    /// # Errors
+    /// [`FfmpegError::File`] with ffmpeg's last line if anything can't be decoded.
+    pub async fn decode(
+        &self,
+        folder: &Path,
+        name: &str,
+        format: Option<&str>,
+        limit: Duration,
+    ) -> Result<u64, FfmpegError> {
+        let mut args = words(&[
+            "-hide_banner",
+            "-nostdin",
+            "-nostats",
+            "-v",
+            "error",
+            "-xerror",
+            "-progress",
+            "pipe:1",
+        ]);
+        args.extend(self.input(name, format));
+        // As they come: pictures are neither repeated nor dropped to make a steady rate.
+        args.extend(words(&[
+            "-map",
+            "0:v?",
+            "-map",
+            "0:a?",
+            "-fps_mode",
+            "passthrough",
+            "-f",
+            "null",
+            "-",
+        ]));
+        let mut progress = Progress::default();
+        let call = Call {
+            program: &self.ffmpeg,
+            args: &args,
+            folder,
+            input: name,
+            bounds: Bounds::reading(limit),
+        };
+        let last_words = self
+            .run("ffmpeg", &call, &mut |line| progress.read_line(line))
+            .await?;
+        // Some decoders tell of a fault, hide it and go on.
+        if !last_words.is_empty() {
+            return Err(FfmpegError::File(told(&last_words)));
+        }
+        Ok(progress.frames)
+    }
+
+    /// Converts [`INPUT_NAME`] in `folder` by a plan, for at most `limit`. Tells `on_progress` about every half second.
     ///
     /// A good end proves little: check the output.
     ///
@@ -204,21 +338,30 @@ impl Tools {
     pub async fn convert(
         &self,
         folder: &Path,
-        output: &str,
-        preset_args: &[String],
+        plan: &Plan,
         limit: Duration,
         on_progress: &mut (dyn FnMut(Progress) + Send),
     ) -> Result<Progress, FfmpegError> {
-        let args = self.conversion(output, preset_args);
+        let args = self.conversion(plan);
         let mut progress = Progress::default();
-        let exit = run::run(&self.ffmpeg, &args, folder, limit, &mut |line| {
+        let input = std::fs::metadata(folder.join(INPUT_NAME)).map_or(0, |facts| facts.len());
+        let output_limit = input
+            .saturating_mul(OUTPUT_TIMES)
+            .saturating_add(OUTPUT_MORE);
+        let call = Call {
+            program: &self.ffmpeg,
+            args: &args,
+            folder,
+            input: INPUT_NAME,
+            bounds: Bounds::writing(limit, output_limit),
+        };
+        self.run("ffmpeg", &call, &mut |line| {
             progress.read_line(line);
             if line.starts_with("progress=") {
                 on_progress(progress);
             }
         })
-        .await;
-        judge("ffmpeg", exit)?;
+        .await?;
         if !progress.ended {
             return Err(FfmpegError::File(
                 "ffmpeg stopped before the end".to_owned(),
@@ -228,7 +371,8 @@ impl Tools {
     }
 
     /// The whole argument list of a conversion.
-    fn conversion(&self, output: &str, preset_args: &[String]) -> Vec<OsString> {
+    fn conversion(&self, plan: &Plan) -> Vec<OsString> {
+        let threads = plan.threads.to_string();
         let mut args = words(&[
             "-hide_banner",
             "-nostdin",
@@ -240,16 +384,26 @@ impl Tools {
             MAX_ERROR_RATE,
             "-progress",
             "pipe:1",
+            "-filter_threads",
+            &threads,
+            "-threads",
+            &threads,
         ]);
-        args.extend(self.input(INPUT_NAME));
-        args.extend(preset_args.iter().map(OsString::from));
-        args.push(format!("file:{output}").into());
+        if plan.copies {
+            // AVI and transport streams leave times out that other containers need.
+            args.extend(words(&["-fflags", "+genpts"]));
+        }
+        args.extend(self.input(INPUT_NAME, None));
+        args.extend(plan.args.iter().map(OsString::from));
         args
     }
 
     /// The options that bound how a file is read, and the file.
-    fn input(&self, name: &str) -> Vec<OsString> {
-        let formats = whitelist::FORMATS.join(",");
+    fn input(&self, name: &str, format: Option<&str>) -> Vec<OsString> {
+        let formats = match format {
+            Some(format) => format.to_owned(),
+            None => whitelist::FORMATS.join(","),
+        };
         let mut args = words(&[
             "-protocol_whitelist",
             "file",
@@ -258,6 +412,9 @@ impl Tools {
         ]);
         if self.limits_pixels {
             args.extend(words(&["-max_pixels", &MAX_PIXELS.to_string()]));
+        }
+        if let Some(format) = format {
+            args.extend(words(&["-f", format]));
         }
         // `file:` keeps a name from being taken for a URL or an option.
         args.extend(words(&["-i", &format!("file:{name}")]));
@@ -269,58 +426,154 @@ impl Tools {
         program: &Path,
         args: &[OsString],
         folder: &Path,
+        input: &str,
         on_line: &mut (dyn FnMut(&str) + Send),
-    ) -> Result<(), FfmpegError> {
-        let name = program
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
-        judge(
-            &name,
-            run::run(program, args, folder, PROBE_LIMIT, on_line).await,
-        )
+    ) -> Result<String, FfmpegError> {
+        let name = program.file_name().unwrap_or_default().to_string_lossy();
+        let call = Call {
+            program,
+            args,
+            folder,
+            input,
+            bounds: Bounds::reading(PROBE_LIMIT),
+        };
+        self.run(&name, &call, on_line).await
+    }
+
+    /// Runs a program to its end and gives the last line of its standard error if the end is good.
+    async fn run(
+        &self,
+        name: &str,
+        call: &Call<'_>,
+        on_line: &mut (dyn FnMut(&str) + Send),
+    ) -> Result<String, FfmpegError> {
+        let began = Instant::now();
+        let result = run::run(&self.jail, call, on_line).await;
+        let spent = match &result {
+            Ok(exit) => exit.spent,
+            // It was killed; nobody was left to measure.
+            Err(_) => Spent {
+                wall_seconds: began.elapsed().as_secs_f64(),
+                ..Spent::default()
+            },
+        };
+        tracing::debug!("{name}: {spent}");
+        let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+        let sum = ledger.entry(call.folder.to_owned()).or_default();
+        *sum = sum.and(spent);
+        drop(ledger);
+        judge(name, result, self.jail.limits(), call.bounds)
+    }
+
+    /// What was spent on the files of a job's folder since this was last asked.
+    pub fn take_spent(&self, folder: &Path) -> Option<Spent> {
+        let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+        ledger.remove(folder)
     }
 }
 
 /// Tells whose fault a failure is.
-fn judge(name: &str, result: Result<Exit, RunError>) -> Result<(), FfmpegError> {
-    // 300 characters hold any line that ffmpeg prints of itself.
-    let last = |exit: &Exit| match exit.last_line.as_str() {
-        "" => format!("{name} failed without saying why"),
-        // Our own name for the file means nothing to whoever reads this.
-        line => printable_short(line.strip_prefix("file:input: ").unwrap_or(line), 300),
-    };
-    match result {
-        Ok(exit) if exit.code == Some(0) => Ok(()),
-        Ok(exit) => match (exit.code, exit.signal) {
-            (Some(code), _) if MACHINE_CODES.contains(&code) => Err(FfmpegError::Machine(format!(
-                "{name} ended with code {code}: {}",
-                last(&exit)
-            ))),
-            (Some(_), _) => Err(FfmpegError::File(last(&exit))),
-            // A crash of the decoder is what a broken file does; any other signal came from
-            // outside, e.g. from the kernel when memory ran out.
-            (None, Some(signal)) if run::is_crash(signal) => Err(FfmpegError::File(format!(
-                "{name} crashed on it (signal {signal})"
-            ))),
-            (None, signal) => Err(FfmpegError::Machine(format!(
-                "{name} was killed by signal {}",
-                signal.unwrap_or_default()
-            ))),
-        },
-        Err(RunError::TimedOut(limit)) => Err(FfmpegError::File(format!(
-            "{name} was not done with it after {} seconds",
-            limit.as_secs()
-        ))),
-        Err(error @ (RunError::Start { .. } | RunError::Watch { .. })) => {
-            let cause = std::error::Error::source(&error).map(ToString::to_string);
-            Err(FfmpegError::Machine(format!(
-                "{error}: {}",
-                cause.unwrap_or_default()
-            )))
-        }
+///
+/// The file's, if it makes the program fail, crash or pass a limit of its job: it would do so again. The machine's, if a
+/// disk is full, or something from outside ended the program, e.g. the kernel when memory ran out.
+fn judge(
+    name: &str,
+    result: Result<Exit, RunError>,
+    limits: Limits,
+    bounds: Bounds,
+) -> Result<String, FfmpegError> {
+    let exit = result.map_err(|error| not_ended(name, &error))?;
+    if exit.code == Some(0) {
+        return Ok(exit.last_line);
     }
+    let last = match exit.last_line.as_str() {
+        "" => format!("{name} failed without saying why"),
+        line => told(line),
+    };
+    let cpu = bounds.cpu_seconds(limits);
+    // The kernel counts ticks for the limit, and exact times for its report: up to 7 % fewer were seen.
+    let spent_all_cpu = exit.spent.cpu_seconds >= cpu as f64 * 0.9;
+    Err(match (exit.code, exit.signal) {
+        // ffmpeg itself takes SIGXCPU for a wish to end.
+        _ if spent_all_cpu => FfmpegError::File(format!(
+            "{name} was not done with it after {cpu} seconds of processor time, all that a job may take"
+        )),
+        (Some(code), _) if MACHINE_CODES.contains(&code) => {
+            FfmpegError::Machine(format!("{name} ended with code {code}: {last}"))
+        }
+        (Some(TOO_LARGE), _) => too_large(name, bounds.output),
+        (None, Some(signal)) if signal == Signal::SIGXFSZ as i32 => too_large(name, bounds.output),
+        (Some(NO_MEMORY), _) => no_memory(name, limits),
+        (Some(_), _) if exit.last_line.contains("Cannot allocate memory") => {
+            no_memory(name, limits)
+        }
+        (Some(_), _) => FfmpegError::File(last),
+        // A crash of the decoder is what a broken file does.
+        (None, Some(signal)) if run::is_crash(signal) => {
+            FfmpegError::File(format!("{name} crashed on it (signal {signal})"))
+        }
+        (None, signal) => FfmpegError::Machine(format!(
+            "{name} was killed by signal {} from outside",
+            signal.unwrap_or_default()
+        )),
+    })
+}
+
+/// What ffmpeg says, without what means nothing to whoever reads it: our own name for the file, and where in memory
+/// speakers lie (`[mjpeg @ 0x55d1e2a0] …`). 300 characters hold any line of its own.
+fn told(line: &str) -> String {
+    const AT: &str = " @ 0x";
+    let mut rest = line.strip_prefix("file:input: ").unwrap_or(line);
+    let mut text = String::new();
+    while rest.starts_with('[')
+        && let Some((speaker, after)) = rest.split_once(AT)
+        && let Some((_, after)) = after.split_once(']')
+    {
+        text += speaker;
+        text.push(']');
+        // Speakers stand in a row, from the stream to its decoder.
+        let next = after.trim_start();
+        text += &after[..after.len() - next.len()];
+        rest = next;
+    }
+    printable_short(&(text + rest), 300)
+}
+
+fn too_large(name: &str, limit: u64) -> FfmpegError {
+    FfmpegError::File(format!(
+        "{name} made more than {limit} bytes of it, all that a job may write"
+    ))
+}
+
+fn no_memory(name: &str, limits: Limits) -> FfmpegError {
+    FfmpegError::File(format!(
+        "{name} needs more memory for it than the {} MiB that a job has",
+        limits.memory >> 20
+    ))
+}
+
+fn not_ended(name: &str, error: &RunError) -> FfmpegError {
+    match error {
+        RunError::TimedOut(limit) => FfmpegError::File(format!(
+            "{name} was not done with it after {} seconds, all that a job may take",
+            limit.as_secs()
+        )),
+        RunError::WroteTooMuch(limit) => too_large(name, *limit),
+        RunError::NoFile(what) => FfmpegError::File(format!(
+            "{name} was made to make `{what}`, which is no file"
+        )),
+        RunError::Start { .. } | RunError::Watch { .. } => FfmpegError::Machine(error.to_string()),
+    }
+}
+
+/// The name in a line of `ffmpeg -encoders`: ` V....D libx264  …`. Others have `=` there, or no flags.
+fn encoder(line: &str) -> Option<&str> {
+    let mut words = line.split_whitespace();
+    let flags = words.next()?;
+    let is_flags = flags.len() == 6
+        && flags.starts_with(['V', 'A', 'S'])
+        && flags.bytes().all(|b| b == b'.' || b.is_ascii_uppercase());
+    words.next().filter(|name| is_flags && *name != "=")
 }
 
 fn words(list: &[&str]) -> Vec<OsString> {
@@ -342,7 +595,7 @@ mod tests {
             Progress {
                 frames: 60,
                 out_time_us: 2_000_000,
-                ended: true
+                ended: true,
             }
         );
     }
@@ -354,8 +607,17 @@ mod tests {
             ffprobe: "/usr/bin/ffprobe".into(),
             version: "7".to_owned(),
             limits_pixels: true,
+            encoders: BTreeSet::new(),
+            jail: Jail::bare(),
+            ledger: Arc::default(),
         };
-        let args = tools.conversion("output.mov", &["-an".to_owned()]);
+        let mut plan = Plan {
+            threads: 3,
+            copies: false,
+            args: vec!["-an".to_owned(), "file:output.mov".to_owned()],
+            files: Vec::new(),
+        };
+        let args = tools.conversion(&plan);
         let line: Vec<&str> = args.iter().map(|a| a.to_str().unwrap()).collect();
         let line = line.join(" ");
         assert!(line.contains("-nostdin"), "{line}");
@@ -367,31 +629,95 @@ mod tests {
             line.ends_with("-max_pixels 35389440 -i file:input -an file:output.mov"),
             "{line}"
         );
+        assert!(line.contains(" -filter_threads 3 -threads 3 "), "{line}");
+        assert!(!line.contains("+genpts"), "{line}");
+        plan.copies = true;
+        assert!(tools.conversion(&plan).contains(&"+genpts".into()));
+    }
+
+    #[test]
+    fn encoders_are_read() {
+        let text = "Encoders:\n V..... = Video\n ------\n V....D libx264              libx264 H.264\n \
+            A....D aac                  AAC (Advanced Audio Coding)\n";
+        let names: Vec<&str> = text.lines().filter_map(encoder).collect();
+        assert_eq!(names, ["libx264", "aac"]);
+    }
+
+    #[test]
+    fn what_ffmpeg_says_is_told_without_addresses() {
+        assert_eq!(
+            told("[mjpeg @ 0x5586f9a0] error y=0 x=17"),
+            "[mjpeg] error y=0 x=17"
+        );
+        assert_eq!(
+            told("[vist#0:0/h264 @ 0x55e0] [dec:h264 @ 0x55e1] Error @ 0x1"),
+            "[vist#0:0/h264] [dec:h264] Error @ 0x1"
+        );
+        assert_eq!(told("[out#0] no address"), "[out#0] no address");
+        assert_eq!(told("file:input: End of file"), "End of file");
+        assert_eq!(told("mail me @ 0xdead"), "mail me @ 0xdead");
     }
 
     #[test]
     fn faults_are_told_apart() {
-        let exit = |code, signal| {
-            judge(
-                "ffmpeg",
-                Ok(Exit {
-                    code,
-                    signal,
-                    last_line: "Invalid \x1b data".to_owned(),
-                }),
-            )
+        let limits = Jail::bare().limits();
+        let bounds = Bounds::writing(Duration::from_secs(100), 5000);
+        let cpu = bounds.cpu_seconds(limits) as f64;
+        let judged = |code, signal, last_line: &str, cpu| {
+            let exit = Exit {
+                code,
+                signal,
+                last_line: last_line.to_owned(),
+                spent: Spent {
+                    cpu_seconds: cpu,
+                    ..Spent::default()
+                },
+            };
+            judge("ffmpeg", Ok(exit), limits, bounds)
         };
-        assert!(exit(Some(0), None).is_ok());
-        let error = exit(Some(1), None).expect_err("failed");
+        let zero = 0.0;
+        assert!(judged(Some(0), None, "", zero).is_ok());
+        let error = judged(Some(1), None, "Invalid \x1b data", zero).expect_err("failed");
         assert_eq!(error.to_string(), "Invalid \\u{1b} data");
-        assert!(matches!(error, FfmpegError::File(_)));
-        assert!(matches!(
-            exit(Some(228), None),
-            Err(FfmpegError::Machine(_))
-        ));
-        assert!(matches!(exit(None, Some(9)), Err(FfmpegError::Machine(_))));
-        assert!(matches!(exit(None, Some(11)), Err(FfmpegError::File(_))));
-        let late = judge("ffmpeg", Err(RunError::TimedOut(Duration::from_secs(3))));
-        assert!(matches!(late, Err(FfmpegError::File(_))));
+        let cases = [
+            (judged(Some(1), None, "", zero), true, "without saying why"),
+            (judged(Some(228), None, "", zero), false, "code 228"),
+            (judged(None, Some(9), "", zero), false, "signal 9"),
+            (judged(None, Some(11), "", zero), true, "crashed"),
+            (judged(Some(229), None, "", zero), true, "5000 bytes"),
+            (judged(None, Some(25), "", zero), true, "5000 bytes"),
+            (
+                judged(Some(244), None, "", zero),
+                true,
+                "MiB that a job has",
+            ),
+            (
+                judged(Some(1), None, "x: Cannot allocate memory", zero),
+                true,
+                "MiB that a job has",
+            ),
+            (judged(Some(255), None, "", cpu), true, "processor time"),
+            (judged(None, Some(9), "", cpu), true, "processor time"),
+        ];
+        for (result, of_file, words) in cases {
+            let error = result.expect_err("failed");
+            assert_eq!(matches!(error, FfmpegError::File(_)), of_file, "{error}");
+            assert!(error.to_string().contains(words), "{error}");
+        }
+        for (error, of_file) in [
+            (RunError::TimedOut(Duration::from_secs(3)), true),
+            (RunError::WroteTooMuch(3), true),
+            (RunError::NoFile("x".to_owned()), true),
+            (
+                RunError::Watch {
+                    program: "ffmpeg".into(),
+                    why: "gone".to_owned(),
+                },
+                false,
+            ),
+        ] {
+            let error = judge("ffmpeg", Err(error), limits, bounds).expect_err("failed");
+            assert_eq!(matches!(error, FfmpegError::File(_)), of_file, "{error}");
+        }
     }
 }

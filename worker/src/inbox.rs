@@ -47,6 +47,8 @@ pub trait Inbox: Send + Sync {
     async fn hold(&self, delivery: &Delivery, hold: Duration) -> Result<(), QueueError>;
     /// Takes a message off the queue for good.
     async fn delete(&self, delivery: &Delivery) -> Result<(), QueueError>;
+    /// After how many receipts a message is buried by the queue itself; `None`: never.
+    async fn max_receives(&self) -> Result<Option<u32>, QueueError>;
     /// How many messages there are.
     async fn depth(&self) -> Result<Depth, QueueError>;
 }
@@ -86,6 +88,15 @@ impl SqsQueue {
 /// SQS counts in whole seconds, at most 12 hours.
 fn whole_seconds(time: Duration) -> i32 {
     i32::try_from(time.as_secs().min(43_200)).unwrap_or(43_200)
+}
+
+/// `maxReceiveCount` of a redrive policy, which is a number or one in quotes.
+fn max_receives_of(policy: &str) -> Option<u32> {
+    let policy: serde_json::Value = serde_json::from_str(policy).ok()?;
+    match &policy["maxReceiveCount"] {
+        serde_json::Value::String(text) => text.parse().ok(),
+        number => number.as_u64().and_then(|n| u32::try_from(n).ok()),
+    }
 }
 
 #[async_trait]
@@ -148,6 +159,21 @@ impl Inbox for SqsQueue {
             .map_err(|e| self.error("delete a message from", describe(&e)))
     }
 
+    async fn max_receives(&self) -> Result<Option<u32>, QueueError> {
+        let answer = self
+            .client
+            .get_queue_attributes()
+            .queue_url(&self.url)
+            .attribute_names(QueueAttributeName::RedrivePolicy)
+            .send()
+            .await
+            .map_err(|e| self.error("read the redrive policy of", describe(&e)))?;
+        Ok(answer
+            .attributes
+            .and_then(|mut all| all.remove(&QueueAttributeName::RedrivePolicy))
+            .and_then(|policy| max_receives_of(&policy)))
+    }
+
     async fn depth(&self) -> Result<Depth, QueueError> {
         let names = [
             QueueAttributeName::ApproximateNumberOfMessages,
@@ -202,5 +228,13 @@ mod tests {
         assert_eq!(whole_seconds(Duration::from_millis(1900)), 1);
         assert_eq!(whole_seconds(Duration::from_secs(100_000)), 43_200);
         assert_eq!(whole_seconds(Duration::MAX), 43_200);
+    }
+
+    #[test]
+    fn a_count_in_quotes_is_the_same_count() {
+        let number = r#"{"deadLetterTargetArn":"arn:x","maxReceiveCount":3}"#;
+        assert_eq!(max_receives_of(number), Some(3));
+        assert_eq!(max_receives_of(r#"{"maxReceiveCount":"3"}"#), Some(3));
+        assert_eq!(max_receives_of("{}"), None);
     }
 }

@@ -7,6 +7,7 @@ use aws_config::imds::client::error::ImdsError;
 use aws_config::provider_config::ProviderConfig;
 
 use crate::aws::{chain, http_client};
+use crate::spot::Interruption;
 
 /// The metadata service answers from the same host; a machine that has none should learn so soon.
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -88,6 +89,24 @@ impl Instance {
         })
     }
 
+    /// The notice that EC2 takes this Spot instance back, if there is one. Asked once.
+    ///
+    /// # Errors
+    /// [`InstanceError::Metadata`] if there is no answer, or none that can be read.
+    pub async fn interruption(&self) -> Result<Option<Interruption>, InstanceError> {
+        match self
+            .client
+            .get("/latest/meta-data/spot/instance-action")
+            .await
+        {
+            Ok(text) => serde_json::from_str(text.as_ref())
+                .map(Some)
+                .map_err(|error| InstanceError::Metadata(error.to_string())),
+            Err(error) if is_absent(&error) => Ok(None),
+            Err(error) => Err(InstanceError::Metadata(chain(&error))),
+        }
+    }
+
     /// One value; `None` if there is no such one.
     async fn get(&self, path: &str) -> Result<Option<String>, InstanceError> {
         let mut asked = 1;
@@ -96,11 +115,7 @@ impl Instance {
                 Ok(value) => {
                     return Ok(Some(value.as_ref().to_owned()).filter(|v| !v.trim().is_empty()));
                 }
-                Err(ImdsError::ErrorResponse(answer))
-                    if answer.response().status().as_u16() == 404 =>
-                {
-                    return Ok(None);
-                }
+                Err(error) if is_absent(&error) => return Ok(None),
                 Err(error) if asked >= QUESTIONS => {
                     return Err(InstanceError::Metadata(chain(&error)));
                 }
@@ -112,6 +127,10 @@ impl Instance {
             }
         }
     }
+}
+
+fn is_absent(error: &ImdsError) -> bool {
+    matches!(error, ImdsError::ErrorResponse(answer) if answer.response().status().as_u16() == 404)
 }
 
 impl Default for Instance {

@@ -1,20 +1,27 @@
 //! The program `muck-worker`: start-up and exit code; everything else is in the library.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
+use clap::builder::FalseyValueParser;
 use muck_worker::clock::{Clock as _, SystemClock};
-use muck_worker::inbox::SqsQueue;
+use muck_worker::inbox::{Outbox, SqsQueue};
 use muck_worker::instance::{self, Instance, Machine};
+use muck_worker::jail::{self, Jail, Limits};
 use muck_worker::notify::{self, Notifier};
+use muck_worker::progress::Publisher;
+use muck_worker::recent_log::{self, RecentLog};
 use muck_worker::service;
-use muck_worker::store::S3Store;
+use muck_worker::slots::Slots;
+use muck_worker::store::{S3Store, Store as _};
 use muck_worker::user_data::UserData;
-use muck_worker::worker::{Ended, Worker};
-use muck_worker::{aws, text};
+use muck_worker::worker::{Desk, Ended, Leaving, Notice, Space, Worker};
+use muck_worker::{aws, spot, text};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio_util::sync::CancellationToken;
+use tokio::time::Instant;
 use tracing_subscriber::EnvFilter;
 
 /// Converts the videos that a queue names, until the queue is empty.
@@ -36,6 +43,29 @@ struct Args {
     #[arg(long, value_name = "DIR", default_value = "/var/tmp")]
     work_dir: PathBuf,
 
+    /// Run ffmpeg without its jail, under limits only: for files that you trust
+    #[arg(long, env = "MUCK_WORKER_UNJAILED", value_parser = FalseyValueParser::new())]
+    unjailed: bool,
+
+    /// Try the jail in which ffmpeg will run, say what holds, and end
+    #[arg(long)]
+    check_jail: bool,
+
+    /// How many files to work on beside each other: a number, or `auto` for as many as cores and
+    /// memory carry [default: what user data says, else auto]
+    #[arg(long, value_name = "auto|N")]
+    slots: Option<Slots>,
+
+    /// How long a message is held at a time. If this machine dies, another gets the message after so
+    /// long; much shorter, and a slow network loses messages that are at work
+    #[arg(long, value_name = "SECONDS", default_value_t = 90, value_parser = clap::value_parser!(u64).range(3..=43_200))]
+    hold: u64,
+
+    /// How long after SIGTERM or SIGINT work may still be finished; what would take longer goes back to
+    /// the queue at once. Supervisors kill after 5 s at the earliest
+    #[arg(long, value_name = "SECONDS", default_value_t = 5)]
+    grace: u64,
+
     /// Power the machine off at the end, whatever the end is
     #[arg(long)]
     power_off: bool,
@@ -44,13 +74,17 @@ struct Args {
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 fn main() -> ExitCode {
+    if let Some(code) = jail::called() {
+        return code;
+    }
     let args = Args::parse();
+    let log = RecentLog::default();
     tracing_subscriber::fmt()
         .with_env_filter(
             EnvFilter::try_from_env("MUCK_LOG")
                 .unwrap_or_else(|_| EnvFilter::new("muck_worker=info,warn")),
         )
-        .with_writer(std::io::stderr)
+        .with_writer(log.clone())
         .with_ansi(false)
         .with_target(false)
         .init();
@@ -66,12 +100,12 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    if args.check_jail {
+        return runtime.block_on(check_jail(&args));
+    }
     runtime.block_on(async {
-        let code = match run(&args).await {
-            Ok(ended) => {
-                tracing::info!("end: {}", describe(ended));
-                ExitCode::SUCCESS
-            }
+        let code = match run(&args, &log).await {
+            Ok(_) => ExitCode::SUCCESS,
             Err(error) => {
                 tracing::error!("{}", aws::chain(error.as_ref()));
                 ExitCode::FAILURE
@@ -87,8 +121,9 @@ fn main() -> ExitCode {
     })
 }
 
-async fn run(args: &Args) -> Result<Ended, Failure> {
-    let stop = stop_on_signals()?;
+async fn run(args: &Args, log: &RecentLog) -> Result<Ended, Failure> {
+    let leaving = Leaving::new();
+    leave_on_signals(&leaving, Duration::from_secs(args.grace))?;
     let (mut data, machine) = if let Some(file) = &args.user_data {
         let text = std::fs::read_to_string(file)
             .map_err(|e| format!("can't read {}: {e}", file.display()))?;
@@ -101,36 +136,50 @@ async fn run(args: &Args) -> Result<Ended, Failure> {
         )
     } else {
         let instance = Instance::new();
-        (
+        let told = (
             parse_user_data(&instance.user_data().await?)?,
             instance.machine().await?,
-        )
+        );
+        tokio::spawn(spot::watch(instance, leaving.clone()));
+        told
     };
     if let Some(name) = &args.service {
         name.clone_into(&mut data.service);
     }
-    let service = service::named(&data.service).await?;
-    std::fs::create_dir_all(&args.work_dir)
-        .map_err(|e| format!("can't make the folder {}: {e}", args.work_dir.display()))?;
+    let slots = args.slots.unwrap_or(data.slots).count();
+    let (jail, checked) = jail(args, slots).await?;
+    tracing::info!("{checked}");
+    let service = service::named(&data.service, jail).await?;
 
     let config = aws::load(&data.region).await;
     let sqs = aws_sdk_sqs::Client::new(&config);
+    let failed = data
+        .failed_queue
+        .as_ref()
+        .map(|url| SqsQueue::new(sqs.clone(), url));
+    let store = S3Store::new(aws::s3(&config), &data.account);
     let clock = SystemClock;
+    let space = Space::of(&args.work_dir);
+    let desk = Desk::new(slots);
     let worker = Worker {
         service: service.as_ref(),
         inbox: &SqsQueue::new(sqs.clone(), &data.input_queue),
         outbox: &SqsQueue::new(sqs, &data.output_queue),
-        store: &S3Store::new(aws::s3(&config), &data.account),
+        failed: failed.as_ref().map(|queue| queue as &dyn Outbox),
+        store: &store,
         clock: &clock,
         data: &data,
         machine: &machine,
-        work_root: args.work_dir.clone(),
-        stop,
+        space: &space,
+        desk: &desk,
+        hold: Duration::from_secs(args.hold),
+        leaving,
     };
     tracing::info!(
-        "muck-worker {} runs {} for the stack {} on {}",
+        "muck-worker {} runs {} in {} slots for the stack {} on {}",
         env!("CARGO_PKG_VERSION"),
         data.service,
+        desk.slots(),
         text::printable(&data.stack),
         text::printable(&machine.host),
     );
@@ -148,34 +197,96 @@ async fn run(args: &Args) -> Result<Ended, Failure> {
         }
     };
     tell("Starting").await;
-    let ended = worker.run().await;
-    match &ended {
-        Ok(ended) => tell(&format!("Shutting Down: {}", describe(*ended))).await,
-        Err(error) => tell(&format!("Shutting Down: {error}")).await,
+    // Without an instance id several may run on one host.
+    let name = (machine.instance_id.clone())
+        .unwrap_or_else(|| format!("{}-{}", machine.host, std::process::id()));
+    let publisher = Publisher {
+        store: &store,
+        clock: &clock,
+        machine: &machine,
+        desk: &desk,
+        bucket: &data.output_bucket,
+        name: &name,
+    };
+    let ended = publisher.beside(worker.run()).await;
+    let why = match &ended {
+        Ok(ended) => describe(*ended).to_owned(),
+        Err(error) => error.to_string(),
+    };
+    tracing::info!("end: {why}");
+    let last_words = format!("Shutting Down: {why}");
+    let key = format!("{}{name}.log", recent_log::PREFIX);
+    let text = log.text();
+    let stored = store.put_note(
+        &data.output_bucket,
+        &key,
+        &text,
+        "text/plain; charset=utf-8",
+    );
+    let ((), stored) = tokio::join!(tell(&last_words), stored);
+    if let Err(error) = stored {
+        tracing::warn!("{error}");
     }
     Ok(ended?)
+}
+
+/// The jail for what will be run in so many slots, tried.
+async fn jail(args: &Args, slots: usize) -> Result<(Jail, jail::Checked), Failure> {
+    std::fs::create_dir_all(&args.work_dir)
+        .map_err(|e| format!("can't make the folder {}: {e}", args.work_dir.display()))?;
+    let limits = Limits::of(jail::Machine::of_this(), slots as u64);
+    let jail = if args.unjailed {
+        Jail::unjailed(limits)?
+    } else {
+        Jail::new(limits)?
+    };
+    let checked = jail.check(&args.work_dir).await?;
+    Ok((jail, checked))
+}
+
+/// `--check-jail`.
+async fn check_jail(args: &Args) -> ExitCode {
+    let text = match jail(args, args.slots.unwrap_or_default().count()).await {
+        Ok((_, checked)) => checked.to_string() + "\n" + &checked.lines(),
+        Err(error) => {
+            tracing::error!("{}", aws::chain(error.as_ref()));
+            return ExitCode::FAILURE;
+        }
+    };
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
 }
 
 fn describe(ended: Ended) -> &'static str {
     match ended {
         Ended::Idle => "no more work",
         Ended::Expired => "the time is over",
-        Ended::Stopped => "asked to stop",
+        Ended::Stopped => "asked to leave",
     }
 }
 
-/// A token that SIGTERM and SIGINT cancel.
-fn stop_on_signals() -> Result<CancellationToken, std::io::Error> {
-    let token = CancellationToken::new();
-    for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
+/// Lets SIGTERM and SIGINT say that the machine goes; a second one, that it goes now.
+fn leave_on_signals(leaving: &Leaving, grace: Duration) -> Result<(), std::io::Error> {
+    for (kind, name) in [
+        (SignalKind::terminate(), "SIGTERM"),
+        (SignalKind::interrupt(), "SIGINT"),
+    ] {
         let mut signals = signal(kind)?;
-        let token = token.clone();
+        let leaving = leaving.clone();
         tokio::spawn(async move {
-            signals.recv().await;
-            token.cancel();
+            for left in [grace, Duration::ZERO] {
+                signals.recv().await;
+                tracing::info!("{name}: leaving within {} s", left.as_secs());
+                leaving.notify(Notice {
+                    why: name.to_owned(),
+                    until: Instant::now() + left,
+                });
+            }
         });
     }
-    Ok(token)
+    Ok(())
 }
 
 fn parse_user_data(text: &str) -> Result<UserData, String> {

@@ -10,6 +10,8 @@ pub struct Media {
     pub format: String,
     /// Its length in seconds, if it declares one.
     pub duration: Option<f64>,
+    /// Its size in bytes.
+    pub size: Option<u64>,
     /// Its streams, in their order.
     pub streams: Vec<Stream>,
 }
@@ -24,6 +26,8 @@ pub struct Stream {
     pub codec: String,
     pub width: u32,
     pub height: u32,
+    /// Shape of a pixel, width to height; 0/0 if unknown.
+    pub pixel: (u32, u32),
     /// Frames a second, as a fraction; 0/0 if unknown.
     pub rate: (u32, u32),
     /// The mean frame rate.
@@ -40,6 +44,8 @@ pub struct Stream {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Packets {
     streams: BTreeMap<usize, Span>,
+    /// Whether the file ended where more was announced.
+    pub cut: bool,
 }
 
 /// The packets of one stream.
@@ -55,8 +61,8 @@ pub struct Span {
 
 impl Media {
     /// What ffprobe is asked for.
-    pub(crate) const ENTRIES: &str = "format=format_name,duration:\
-        stream=index,codec_type,codec_name,width,height,r_frame_rate,avg_frame_rate,duration,nb_frames:\
+    pub(crate) const ENTRIES: &str = "format=format_name,duration,size:\
+        stream=index,codec_type,codec_name,width,height,sample_aspect_ratio,r_frame_rate,avg_frame_rate,duration,nb_frames:\
         stream_disposition=attached_pic";
 
     /// Reads ffprobe's JSON.
@@ -68,13 +74,19 @@ impl Media {
         Ok(Self {
             format: raw.format.format_name,
             duration: seconds(raw.format.duration.as_deref()),
+            size: raw.format.size.and_then(|n| n.parse().ok()),
             streams: raw.streams.into_iter().map(Stream::from).collect(),
         })
     }
 
     /// The first stream of moving pictures (what ffmpeg calls `V:0`).
     pub fn video(&self) -> Option<&Stream> {
-        self.of_kind("video").find(|s| !s.cover)
+        self.videos().next()
+    }
+
+    /// The streams of moving pictures.
+    pub fn videos(&self) -> impl Iterator<Item = &Stream> {
+        self.of_kind("video").filter(|s| !s.cover)
     }
 
     /// The streams of that kind.
@@ -117,6 +129,11 @@ impl Packets {
             .filter(|s| s.start.is_finite() && s.end.is_finite())
     }
 
+    /// How many packets the stream of that index has, with a time or without.
+    pub fn count(&self, index: usize) -> u64 {
+        self.streams.get(&index).map_or(0, |span| span.count)
+    }
+
     /// From the first packet of any stream to the end of the last.
     pub fn whole(&self) -> Option<Span> {
         self.streams
@@ -150,6 +167,7 @@ struct RawFormat {
     #[serde(default)]
     format_name: String,
     duration: Option<String>,
+    size: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -164,6 +182,7 @@ struct RawStream {
     width: u32,
     #[serde(default)]
     height: u32,
+    sample_aspect_ratio: Option<String>,
     r_frame_rate: Option<String>,
     avg_frame_rate: Option<String>,
     duration: Option<String>,
@@ -186,6 +205,7 @@ impl From<RawStream> for Stream {
             codec: raw.codec_name,
             width: raw.width,
             height: raw.height,
+            pixel: fraction(raw.sample_aspect_ratio.as_deref()),
             rate: fraction(raw.r_frame_rate.as_deref()),
             mean_rate: fraction(raw.avg_frame_rate.as_deref()),
             duration: seconds(raw.duration.as_deref()),
@@ -203,8 +223,9 @@ fn seconds(text: Option<&str>) -> Option<f64> {
     text?.trim().parse().ok().filter(|s: &f64| s.is_finite())
 }
 
+/// `N/D`, or `N:D` as shapes are written.
 fn fraction(text: Option<&str>) -> (u32, u32) {
-    text.and_then(|t| t.split_once('/'))
+    text.and_then(|t| t.split_once(['/', ':']))
         .and_then(|(n, d)| Some((n.parse().ok()?, d.parse().ok()?)))
         .unwrap_or((0, 0))
 }
@@ -220,16 +241,18 @@ mod tests {
             r#"{"programs": [], "streams": [
                 {"index": 0, "codec_name": "mjpeg", "codec_type": "video", "width": 8, "height": 8,
                  "r_frame_rate": "90000/1", "avg_frame_rate": "0/0", "disposition": {"attached_pic": 1}},
-                {"index": 1, "codec_name": "mpeg4", "codec_type": "video", "width": 320, "height": 240,
+                {"index": 1, "codec_name": "mpeg4", "codec_type": "video", "width": 320, "height": 240, "sample_aspect_ratio": "4:3",
                  "r_frame_rate": "30000/1001", "avg_frame_rate": "30000/1001", "duration": "2.002", "nb_frames": "60",
                  "disposition": {"attached_pic": 0}},
                 {"index": 2, "codec_type": "data"}],
-                "format": {"format_name": "mov,mp4", "duration": "2.05"}}"#,
+                "format": {"format_name": "mov,mp4", "duration": "2.05", "size": "12345"}}"#,
         )
         .expect("ffprobe's JSON");
         let video = media.video().expect("moving pictures");
         assert_eq!((video.index, video.rate), (1, (30_000, 1001)));
+        assert_eq!(video.pixel, (4, 3));
         assert_eq!((video.duration, video.frames), (Some(2.002), Some(60)));
+        assert_eq!(media.size, Some(12345));
         assert_eq!(media.of_kind("audio").count(), 0);
         assert_eq!(
             Media::parse("{}").expect("an empty description").video(),

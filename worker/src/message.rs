@@ -2,16 +2,18 @@
 //!
 //! It is the plain part of RFC 822 that the 2007 service used: `Name: value`, one a line, LF or
 //! CRLF, names case-insensitive, order kept, unknown names kept. There is no body and no base64.
-//! What the headers mean is told in [`input`] and [`status`]; `docs/messages.md` tells it for
-//! other languages.
+//! What the headers mean is told in [`input`], [`status`] and [`dead_letter`]; `docs/messages.md`
+//! tells it for other languages.
 
+pub mod dead_letter;
 mod input;
 mod status;
 
 use std::fmt;
 
+pub use dead_letter::DeadLetter;
 pub use input::InputMessage;
-pub use status::{OutputKey, Status, StatusMessage};
+pub use status::{OutputKey, Status, StatusMessage, is_output_name};
 
 /// The longest text that is read as a message, in bytes.
 ///
@@ -19,11 +21,17 @@ pub use status::{OutputKey, Status, StatusMessage};
 /// that limit could never be answered. The messages of this service are under 2 KiB.
 pub const MAX_BYTES: usize = 64 * 1024;
 
+/// The longest input message, in bytes: its answers have more headers (an error of at most 1000
+/// characters the longest of them) and must stay messages.
+pub const MAX_INPUT_BYTES: usize = MAX_BYTES - 8 * 1024;
+
 /// Why a text isn't a message, or a message isn't an input, a status or user data.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MessageError {
     #[error("the message has {0} bytes; at most {MAX_BYTES} are read")]
     TooLong(usize),
+    #[error("the message has {0} bytes; an input message has at most {MAX_INPUT_BYTES}")]
+    InputTooLong(usize),
     #[error("the message is empty")]
     Empty,
     #[error("line {line} is not of the form `Name: value`: `{text}`")]
@@ -129,6 +137,11 @@ impl Message {
         if let Some(value) = value {
             self.headers.push((clean_name(name), value));
         }
+    }
+
+    /// Removes all headers of that name.
+    pub fn remove(&mut self, name: &str) {
+        self.headers.retain(|(n, _)| !n.eq_ignore_ascii_case(name));
     }
 
     /// The headers in their order.

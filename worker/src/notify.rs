@@ -73,6 +73,7 @@ pub fn body(data: &UserData, machine: &Machine, happened: &str, now: Timestamp) 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::slots::Slots;
 
     #[test]
     fn mails_are_plain_and_short() {
@@ -83,10 +84,12 @@ mod tests {
             account: String::new(),
             input_queue: String::new(),
             output_queue: String::new(),
+            failed_queue: None,
             input_bucket: String::new(),
             output_bucket: String::new(),
             idle_seconds: 1,
             expires: Timestamp::UNIX_EPOCH,
+            slots: Slots::Auto,
             notify_topic: None,
             batch: Some("b1".to_owned()),
         };

@@ -1,81 +1,76 @@
-//! Presets: which conversions there are. They are data (`presets.toml`), checked when read.
+//! Presets: which conversions there are. They are data (`presets.toml`, and users' own in
+//! `muck.toml`), checked when read. [`plan`] makes ffmpeg's arguments of one and an input's facts.
 
+mod definition;
+mod expectation;
 mod grammar;
+mod ladder;
+mod plan;
 
 use std::sync::LazyLock;
 
-use serde::{Deserialize, Deserializer, de};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+pub use definition::{DefinitionError, MAX_DEFINITION_BYTES};
+pub use expectation::{AudioStreams, Expectation, Rate, Size};
 pub use grammar::ArgumentError;
+pub use ladder::{Ladder, Rung};
+pub use plan::{Check, Facts, Plan, PlannedFile};
 
 /// The preset of a message that names none: the article's conversion.
 pub const DEFAULT: &str = "ipod";
+
+/// Threads that one conversion may use at most: x264 and x265 lose quality by more.
+const MOST_THREADS: u32 = 16;
+
+/// Outputs of one run at most; each is an encoder with its memory.
+const MOST_OUTPUTS: usize = 8;
 
 static BUILTIN: LazyLock<Presets> = LazyLock::new(|| {
     Presets::parse(include_str!("../presets.toml")).expect("presets.toml is checked by a test")
 });
 
 /// One conversion.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Preset {
     /// What messages call it: lower-case letters, digits and `-`.
     pub name: String,
     /// One line for people.
     pub description: String,
+    /// Threads of the decoder, of the filters, and of each encoder.
+    #[serde(default = "one")]
+    pub threads: u32,
+    /// Only the first output whose `codecs` hold all of the input's, and that comes right, is made.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub alternatives: bool,
+    /// What it makes. `output` in TOML and JSON, whose tables are named so one by one.
+    #[serde(rename = "output")]
+    pub outputs: Vec<Output>,
+}
+
+/// One output of a preset.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Output {
+    /// Stands before the extension in the result's name, where a preset has several outputs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suffix: Option<String>,
     /// Of the result's file name, without the dot.
     pub extension: String,
     /// The type that `OutputKey` tells.
     pub mime: String,
     /// ffmpeg's output options. The input and the output are placed by the program.
     pub args: Vec<String>,
+    /// Among alternatives: the codecs that this one takes; `None` for any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub codecs: Option<Vec<String>>,
+    /// HLS: several sizes of one film.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ladder: Option<Ladder>,
     /// What a right output has.
     pub expect: Expectation,
-}
-
-/// What an output of a preset must be, or it isn't published.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Expectation {
-    /// One of the names in ffprobe's `format_name`.
-    pub container: String,
-    /// Codec name of the one video stream.
-    pub video: String,
-    /// Codec name of each audio stream.
-    pub audio: String,
-    /// How many of the input's audio streams the output has.
-    pub audio_streams: AudioStreams,
-    /// Width and height.
-    pub size: Size,
-    /// Frame rate.
-    pub rate: Rate,
-}
-
-/// How many of the input's audio streams an output has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum AudioStreams {
-    First,
-    All,
-}
-
-/// The size that an output must have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Size {
-    /// Width and height in pixels.
-    Exact(u32, u32),
-    /// The input's, each side rounded up to an even number.
-    Even,
-}
-
-/// The frame rate that an output must have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rate {
-    /// Frames a second, as a fraction.
-    Exact(u32, u32),
-    /// Each frame of the input, at its time.
-    Source,
 }
 
 /// All presets that a program knows.
@@ -91,16 +86,19 @@ pub enum PresetError {
     Form(#[from] toml::de::Error),
     #[error("the preset name `{0}` is used twice")]
     Duplicate(String),
+    #[error("the preset `{0}` is built in and can't be defined anew; give yours another name")]
+    Builtin(String),
     #[error("the preset `{preset}` can't have the {field} `{value}`")]
     Field {
         preset: String,
         field: &'static str,
         value: String,
     },
-    #[error("the preset `{preset}` has an argument that is not allowed")]
+    #[error("the preset `{preset}` is not right: {why}")]
+    Rule { preset: String, why: String },
+    #[error("the preset `{preset}` has an argument that is not allowed: {source}")]
     Argument {
         preset: String,
-        #[source]
         source: ArgumentError,
     },
 }
@@ -122,12 +120,29 @@ impl Presets {
         struct File {
             preset: Vec<Preset>,
         }
-        let list = toml::from_str::<File>(text)?.preset;
+        Self::checked(toml::from_str::<File>(text)?.preset)
+    }
+
+    /// The built-in presets and, after them, users' own.
+    ///
+    /// # Errors
+    /// [`PresetError`]: as [`Presets::parse`], and for the name of a built-in one.
+    pub fn with(own: &[Preset]) -> Result<Self, PresetError> {
+        if let Some(preset) = own.iter().find(|p| BUILTIN.get(&p.name).is_some()) {
+            return Err(PresetError::Builtin(preset.name.clone()));
+        }
+        let own = Self::checked(own.to_vec())?;
+        let mut all = BUILTIN.clone();
+        all.list.extend(own.list);
+        Ok(all)
+    }
+
+    fn checked(list: Vec<Preset>) -> Result<Self, PresetError> {
         for (index, preset) in list.iter().enumerate() {
+            preset.check()?;
             if list[..index].iter().any(|p| p.name == preset.name) {
                 return Err(PresetError::Duplicate(preset.name.clone()));
             }
-            preset.check()?;
         }
         Ok(Self { list })
     }
@@ -149,154 +164,160 @@ impl Presets {
 }
 
 impl Preset {
-    /// Hex SHA-256 over the arguments: two presets that run the same command have the same.
-    ///
-    /// Each argument is followed by a zero byte, which no argument can hold, so that moving a
-    /// letter from one to the next changes the digest.
+    /// Hex SHA-256 of the [definition](Preset::definition): two presets that do the same have the
+    /// same, whatever they are called.
     pub fn digest(&self) -> String {
-        let mut sum = Sha256::new();
-        for arg in &self.args {
-            sum.update(arg.as_bytes());
-            sum.update([0]);
-        }
-        hex::encode(sum.finalize())
+        hex::encode(Sha256::digest(self.definition()))
     }
 
-    fn check(&self) -> Result<(), PresetError> {
-        let word = |text: &str, max: usize, more: &str| {
-            (1..=max).contains(&text.len())
-                && text
-                    .chars()
-                    .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || more.contains(c))
+    /// The encoders that it names; `copy` is none.
+    pub fn encoders(&self) -> impl Iterator<Item = &str> {
+        self.outputs
+            .iter()
+            .flat_map(|output| output.args.windows(2))
+            .filter(|pair| pair[0] == "-c" || pair[0].starts_with("-c:"))
+            .map(|pair| pair[1].as_str())
+            .filter(|name| *name != "copy")
+    }
+
+    /// Whether the preset came with the program.
+    pub fn is_builtin(&self) -> bool {
+        BUILTIN.get(&self.name) == Some(self)
+    }
+
+    /// Whether all is of its form.
+    ///
+    /// # Errors
+    /// [`PresetError`], for the first thing that isn't.
+    pub fn check(&self) -> Result<(), PresetError> {
+        // 32 letters fit into any listing.
+        self.word("name", &self.name, 32, "-")?;
+        let rule = |why: &str| PresetError::Rule {
+            preset: self.name.clone(),
+            why: why.to_owned(),
         };
-        // 32 letters fit into any listing; 8 are longer than any usual extension.
-        for (field, value, good) in [
-            ("name", &self.name, word(&self.name, 32, "-")),
-            ("extension", &self.extension, word(&self.extension, 8, "")),
-            (
-                "mime",
-                &self.mime,
-                word(&self.mime, 64, "/.+-") && self.mime.contains('/'),
-            ),
-        ] {
-            if !good {
-                return Err(PresetError::Field {
-                    preset: crate::text::printable_short(&self.name, 40),
-                    field,
-                    value: crate::text::printable_short(value, 100),
-                });
-            }
+        if !(1..=MOST_THREADS).contains(&self.threads) {
+            return Err(rule("`threads` is a number from 1 to 16"));
         }
-        grammar::check(&self.args).map_err(|source| PresetError::Argument {
+        if !(1..=MOST_OUTPUTS).contains(&self.outputs.len()) {
+            return Err(rule("it needs `[[preset.output]]`, one to eight"));
+        }
+        if self.definition().len() > MAX_DEFINITION_BYTES {
+            return Err(rule("it is too long for a message"));
+        }
+        let several = self.outputs.len() > 1 && !self.alternatives;
+        for output in &self.outputs {
+            self.check_output(output, several)?;
+        }
+        let mut names: Vec<String> = self.outputs.iter().map(Output::tail).collect();
+        names.sort();
+        names.dedup();
+        if names.len() < self.outputs.len() {
+            return Err(rule("two outputs have the same suffix and extension"));
+        }
+        Ok(())
+    }
+
+    fn check_output(&self, output: &Output, several: bool) -> Result<(), PresetError> {
+        let rule = |why: &str| {
+            Err(PresetError::Rule {
+                preset: self.name.clone(),
+                why: why.to_owned(),
+            })
+        };
+        match &output.suffix {
+            Some(suffix) => self.word("suffix", suffix, 16, "-")?,
+            None if several => {
+                return rule("each of several outputs needs a `suffix` for the result's name");
+            }
+            None => {}
+        }
+        // 8 are longer than any usual extension.
+        self.word("extension", &output.extension, 8, "")?;
+        self.word("mime", &output.mime, 64, "/.+-")?;
+        let families = ["video/", "audio/", "image/", "application/"];
+        if !families
+            .iter()
+            .any(|family| output.mime.starts_with(family))
+        {
+            return Err(self.field("mime", &output.mime));
+        }
+        if output.codecs.is_some() && !self.alternatives {
+            return rule("`codecs` goes with `alternatives = true`");
+        }
+        for codec in output.codecs.iter().flatten() {
+            self.word("codec", codec, 32, "_")?;
+        }
+        output.expect.check().or_else(rule)?;
+        grammar::check(&output.args).map_err(|source| PresetError::Argument {
             preset: self.name.clone(),
             source,
-        })
-    }
-}
-
-impl<'de> Deserialize<'de> for Size {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Form {
-            Sides([u32; 2]),
-            Word(String),
+        })?;
+        if output.ladder.is_some()
+            && let Some(own) = ["-map", "-vf", "-t", "-r", "-s"]
+                .iter()
+                .find(|own| output.args.iter().any(|arg| arg == *own))
+        {
+            return rule(&format!("a ladder has no `{own}`: the program places it"));
         }
-        match Form::deserialize(deserializer)? {
-            Form::Sides([width, height]) if width > 0 && height > 0 => {
-                Ok(Self::Exact(width, height))
+        // Without it the extension would decide, and some formats write more than one file.
+        let names_format = output.args.iter().any(|arg| arg == "-f");
+        match &output.ladder {
+            Some(_) if several || self.alternatives => {
+                rule("an output with a ladder must be the only one")
             }
-            Form::Word(word) if word == "even" => Ok(Self::Even),
-            _ => Err(de::Error::custom("a size is [width, height] or \"even\"")),
+            Some(_) if names_format => rule("a ladder has no `-f`: the program places it"),
+            Some(ladder) => ladder.check(&output.expect).or_else(rule),
+            None if !names_format => rule("each output needs `-f` with the name of a format"),
+            None => Ok(()),
+        }
+    }
+
+    fn word(
+        &self,
+        field: &'static str,
+        text: &str,
+        max: usize,
+        more: &str,
+    ) -> Result<(), PresetError> {
+        let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || more.contains(c);
+        let good = (1..=max).contains(&text.len())
+            && text.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && text.chars().all(allowed);
+        if good {
+            Ok(())
+        } else {
+            Err(self.field(field, text))
+        }
+    }
+
+    fn field(&self, field: &'static str, value: &str) -> PresetError {
+        PresetError::Field {
+            preset: crate::text::printable_short(&self.name, 40),
+            field,
+            value: crate::text::printable_short(value, 100),
         }
     }
 }
 
-impl<'de> Deserialize<'de> for Rate {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        if text == "source" {
-            return Ok(Self::Source);
+impl Output {
+    /// What follows the stem and a dot in the result's name: `mov`, `poster.jpg`.
+    pub fn tail(&self) -> String {
+        match &self.suffix {
+            Some(suffix) => format!("{suffix}.{}", self.extension),
+            None => self.extension.clone(),
         }
-        text.split_once('/')
-            .and_then(|(n, d)| Some(Self::Exact(n.parse().ok()?, d.parse().ok()?)))
-            .filter(|rate| !matches!(rate, Self::Exact(0, _) | Self::Exact(_, 0)))
-            .ok_or_else(|| de::Error::custom("a rate is \"N/D\" or \"source\""))
     }
+}
+
+fn one() -> u32 {
+    1
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde's signature
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_builtin_presets_are_well_formed() {
-        let presets = Presets::builtin();
-        assert_eq!(presets.names().collect::<Vec<_>>(), ["ipod", "web"]);
-        let ipod = presets.get(DEFAULT).expect("the default exists");
-        assert_eq!(ipod.mime, "video/quicktime");
-        assert_eq!(ipod.expect.size, Size::Exact(320, 240));
-        assert_eq!(ipod.expect.rate, Rate::Exact(30_000, 1001));
-        let web = presets.get("web").expect("exists");
-        assert_eq!(
-            (web.expect.size, web.expect.rate),
-            (Size::Even, Rate::Source)
-        );
-        assert!(presets.get("../etc/passwd").is_none());
-    }
-
-    #[test]
-    fn digests_tell_arguments_apart_and_nothing_else() {
-        let presets = Presets::builtin();
-        let (ipod, web) = (presets.get("ipod").unwrap(), presets.get("web").unwrap());
-        assert_eq!(ipod.digest().len(), 64);
-        assert_ne!(ipod.digest(), web.digest());
-        let mut other = ipod.clone();
-        other.description = "other words".to_owned();
-        assert_eq!(other.digest(), ipod.digest());
-        let (mut a, mut b) = (ipod.clone(), ipod.clone());
-        a.args = vec!["-ar".to_owned(), "48000".to_owned()];
-        b.args = vec!["-ar4".to_owned(), "8000".to_owned()];
-        assert_ne!(a.digest(), b.digest());
-    }
-
-    fn with(from: &str, to: &str) -> Result<Presets, PresetError> {
-        let text = include_str!("../presets.toml");
-        assert!(text.contains(from), "{from}");
-        Presets::parse(&text.replacen(from, to, 1))
-    }
-
-    #[test]
-    fn faults_are_refused() {
-        assert!(matches!(
-            with("name = \"web\"", "name = \"ipod\""),
-            Err(PresetError::Duplicate(_))
-        ));
-        for (from, to) in [
-            (
-                "mime = \"video/mp4\"",
-                "mime = \"video/mp4\"\ncommand = \"rm\"",
-            ),
-            ("size = [320, 240]", "size = [0, 240]"),
-            ("size = \"even\"", "size = \"odd\""),
-            ("rate = \"source\"", "rate = \"1/0\""),
-            ("audio = \"aac\"\n", ""),
-        ] {
-            assert!(matches!(with(from, to), Err(PresetError::Form(_))), "{to}");
-        }
-        for (from, to) in [
-            ("name = \"web\"", "name = \"Web page\""),
-            ("extension = \"mp4\"", "extension = \"../x\""),
-            ("mime = \"video/mp4\"", "mime = \"a,b;c\""),
-        ] {
-            assert!(
-                matches!(with(from, to), Err(PresetError::Field { .. })),
-                "{to}"
-            );
-        }
-        assert!(matches!(
-            with("\"-f\", \"mp4\"", "\"-f\", \"tee\""),
-            Err(PresetError::Argument { .. })
-        ));
-    }
-}
+mod tests;

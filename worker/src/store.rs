@@ -66,6 +66,14 @@ pub trait Store: Send + Sync {
         sums: &Sums,
         mime: &str,
     ) -> Result<(), StoreError>;
+    /// Stores a short text, in the place of any before: a log, a report.
+    async fn put_note(
+        &self,
+        bucket: &str,
+        key: &str,
+        text: &str,
+        mime: &str,
+    ) -> Result<(), StoreError>;
     /// Reads a verdict, if there is one.
     async fn verdict(&self, bucket: &str, key: &str) -> Result<Option<String>, StoreError>;
     /// Writes a verdict if there is none yet; tells whether this one was the first.

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use crate::dates;
 use crate::message::{Message, MessageError, invalid};
+use crate::slots::Slots;
 
 /// The service that runs when user data names none.
 pub const DEFAULT_SERVICE: &str = "ConvertVideo";
@@ -26,6 +27,8 @@ pub struct UserData {
     pub input_queue: String,
     /// `Output-Queue`: URL of the queue that status messages go to.
     pub output_queue: String,
+    /// `Failed-Queue`: URL of the queue that dead letters go to; absent: the worker writes none.
+    pub failed_queue: Option<String>,
     /// `Input-Bucket`: the only bucket that inputs are read from.
     pub input_bucket: String,
     /// `Output-Bucket`: the only bucket that outputs and verdicts go to.
@@ -34,6 +37,8 @@ pub struct UserData {
     pub idle_seconds: u64,
     /// `Expires`: no work is taken after this time.
     pub expires: Timestamp,
+    /// `Slots`: how many files are worked on beside each other, `auto` or a number; `auto` if absent.
+    pub slots: Slots,
     /// `Notify-Topic`: ARN of an SNS topic that is told of start and stop.
     pub notify_topic: Option<String>,
     /// `Batch`: the batch that the instance was launched for; told in its log and mails only.
@@ -56,14 +61,14 @@ impl UserData {
     /// As [`UserData::parse`].
     pub fn from_message(message: &Message) -> Result<Self, MessageError> {
         let text = |name| message.required(name).map(str::to_owned);
-        let url = |name| {
-            let value = message.required(name)?;
+        let queue = |name, value: &str| {
             if value.starts_with("https://") || value.starts_with("http://") {
                 Ok(value.to_owned())
             } else {
                 Err(invalid(name, value, "not the URL of a queue"))
             }
         };
+        let url = |name| queue(name, message.required(name)?);
         let account = text("Account")?;
         if account.len() != 12 || !account.bytes().all(|b| b.is_ascii_digit()) {
             return Err(invalid(
@@ -84,6 +89,10 @@ impl UserData {
             account,
             input_queue: url("Input-Queue")?,
             output_queue: url("Output-Queue")?,
+            failed_queue: message
+                .once("Failed-Queue")?
+                .map(|value| queue("Failed-Queue", value))
+                .transpose()?,
             input_bucket: text("Input-Bucket")?,
             output_bucket: text("Output-Bucket")?,
             idle_seconds: idle
@@ -91,6 +100,12 @@ impl UserData {
                 .map_err(|_| invalid("Idle-Seconds", idle, "not a whole number of seconds"))?,
             expires: dates::parse(expires)
                 .ok_or_else(|| invalid("Expires", expires, "not a date of RFC 1123 in GMT"))?,
+            slots: match message.once("Slots")? {
+                None => Slots::Auto,
+                Some(text) => text
+                    .parse()
+                    .map_err(|_| invalid("Slots", text, "neither `auto` nor a number"))?,
+            },
             notify_topic: message.once("Notify-Topic")?.map(str::to_owned),
             batch: message.once("Batch")?.map(str::to_owned),
         })
@@ -105,10 +120,16 @@ impl UserData {
         message.set("Account", &self.account);
         message.set("Input-Queue", &self.input_queue);
         message.set("Output-Queue", &self.output_queue);
+        if let Some(queue) = &self.failed_queue {
+            message.set("Failed-Queue", queue);
+        }
         message.set("Input-Bucket", &self.input_bucket);
         message.set("Output-Bucket", &self.output_bucket);
         message.set("Idle-Seconds", &self.idle_seconds.to_string());
         message.set("Expires", &dates::write(self.expires));
+        if self.slots != Slots::Auto {
+            message.set("Slots", &self.slots.to_string());
+        }
         if let Some(topic) = &self.notify_topic {
             message.set("Notify-Topic", topic);
         }
@@ -172,6 +193,8 @@ Expires: Wed, 21 Feb 2007 01:28:14 GMT
             ("Account: 123456789012", "Account: 12"),
             ("Expires: Wed, 21 Feb 2007 01:28:14 GMT", "Expires: never"),
             ("Output-Queue: https:", "Output-Queue: file:"),
+            ("Idle-Seconds:", "Failed-Queue: nowhere\nIdle-Seconds:"),
+            ("Idle-Seconds:", "Slots: 0\nIdle-Seconds:"),
         ] {
             assert!(UserData::parse(&EXAMPLE.replace(from, to)).is_err(), "{to}");
         }
@@ -181,9 +204,11 @@ Expires: Wed, 21 Feb 2007 01:28:14 GMT
         #[test]
         fn written_is_read_back(
             words in prop::collection::vec("[!-~]([ -~]{0,30}[!-~])?", 7),
+            failed in prop::option::of("https://[a-z/]{1,30}"),
             account in "[0-9]{12}",
             idle_seconds in any::<u64>(),
             expires in 0_i64..253_402_207_200,
+            slots in prop::option::of(1_usize..1000),
             notify_topic in prop::option::of("arn:[a-z:0-9]{1,30}"),
         ) {
             let data = UserData {
@@ -193,10 +218,12 @@ Expires: Wed, 21 Feb 2007 01:28:14 GMT
                 account,
                 input_queue: format!("http://{}", words[3]),
                 output_queue: format!("https://{}", words[4]),
+                failed_queue: failed,
                 input_bucket: words[5].clone(),
                 output_bucket: words[6].clone(),
                 idle_seconds,
                 expires: Timestamp::from_second(expires).expect("in range"),
+                slots: slots.map_or(Slots::Auto, Slots::Fixed),
                 notify_topic,
                 batch: None,
             };

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::certificate::Certificate;
 use crate::message::{OutputKey, Status};
 use crate::preset::Preset;
+use crate::spent::Spent;
 
 /// The folder of verdicts in the output bucket.
 pub const PREFIX: &str = "verdicts/";
@@ -50,6 +51,9 @@ pub struct Verdict {
     pub service_read: Timestamp,
     /// When the verdict was written.
     pub service_write: Timestamp,
+    /// What the work took, if it was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spent: Option<Spent>,
 }
 
 /// An object and its sums.
@@ -70,6 +74,9 @@ pub struct Content {
 pub struct Output {
     #[serde(flatten)]
     pub content: Content,
+    /// What tells it from the job's other outputs, see [`OutputKey::name`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
     /// MIME type.
     pub mime: String,
     /// What was checked.
@@ -101,6 +108,7 @@ impl Verdict {
             .map(|o| OutputKey {
                 key: o.content.key.clone(),
                 mime: o.mime.clone(),
+                name: o.name.clone(),
             })
             .collect()
     }
@@ -143,6 +151,7 @@ pub(crate) mod tests {
             digest: ipod.digest(),
             outputs: vec![Output {
                 content: content("e69e376be5af6f88f81d3e31adf27988"),
+                name: None,
                 mime: "video/quicktime".to_owned(),
                 certificate: Some(Certificate::default()),
             }],
@@ -151,6 +160,12 @@ pub(crate) mod tests {
             instance_id: None,
             service_read: "2007-02-21T01:28:14Z".parse().expect("a time"),
             service_write: "2007-02-21T01:28:27Z".parse().expect("a time"),
+            spent: Some(Spent {
+                wall_seconds: 3.5,
+                cpu_seconds: 6.25,
+                peak_memory_bytes: 130_000_000,
+                written_bytes: 338_357,
+            }),
         }
     }
 

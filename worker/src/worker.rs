@@ -1,34 +1,48 @@
 //! The loop around the six steps: takes messages until there are none, holds each while it is
 //! worked on, and decides what becomes of it when something fails.
 
+mod answer;
+mod desk;
+mod held;
+mod holding;
 mod job;
+mod leave;
+mod request;
+mod space;
 
-use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
 use jiff::Timestamp;
-use tokio_util::sync::CancellationToken;
+use tokio::time::Instant;
 
 use crate::clock::Clock;
 use crate::dates;
-use crate::inbox::{Delivery, Inbox, Outbox};
+use crate::inbox::{Delivery, Inbox, Outbox, QueueError};
 use crate::instance::Machine;
 use crate::service::Service;
 use crate::store::Store;
 use crate::user_data::UserData;
 
-pub use job::Fault;
-use job::{Done, Job};
+pub use desk::Desk;
+pub use held::{Held, Stage, Standing};
+pub use leave::{Leaving, Notice};
+pub use space::Space;
+
+use holding::Outcome;
 
 /// SQS's longest wait for a message.
 const LONGEST_POLL: Duration = Duration::from_secs(20);
 
-/// How long a message is held at a time. If this machine dies, another gets the message after so
-/// long; longer holds would make everyone wait for the dead.
-const HOLD: Duration = Duration::from_secs(90);
+/// How often it is looked whether a slot is about to be free, and whether the time is over.
+const LOOK: Duration = Duration::from_millis(500);
 
-/// How often the hold is renewed: two renewals may be lost before the message is.
-const RENEWAL: Duration = Duration::from_secs(30);
+/// An answer that is on its way when the worker is asked to leave has come by then. A message in it is
+/// given back; one whose answer nobody reads would be missing for the time of its hold.
+const ON_ITS_WAY: Duration = Duration::from_millis(500);
 
 /// Jobs in a row that fail by the machine's fault before it gives up. Bad files don't count.
 const MOST_FAULTS: u32 = 5;
@@ -47,7 +61,7 @@ pub enum Ended {
     Idle,
     /// Its time, `Expires`, is over.
     Expired,
-    /// It was asked to stop.
+    /// It was asked to leave.
     Stopped,
 }
 
@@ -65,15 +79,35 @@ pub struct Worker<'a> {
     pub service: &'a dyn Service,
     pub inbox: &'a dyn Inbox,
     pub outbox: &'a dyn Outbox,
+    /// Where dead letters go; `None`: unreadable messages are left to the input queue's own redrive.
+    pub failed: Option<&'a dyn Outbox>,
     pub store: &'a dyn Store,
     pub clock: &'a dyn Clock,
     pub data: &'a UserData,
     pub machine: &'a Machine,
     /// Where each job gets a folder for the time that it takes.
-    pub work_root: PathBuf,
-    /// Cancelled to stop: the message at hand is given back.
-    pub stop: CancellationToken,
+    pub space: &'a Space,
+    /// What is in hand, and in how many slots it is worked on.
+    pub desk: &'a Desk,
+    /// How long a message is held at a time. If this machine dies, another gets the message after so
+    /// long.
+    pub hold: Duration,
+    /// Told to leave: what can't be finished in time is given back.
+    pub leaving: Leaving,
 }
+
+/// What was met so far. Failures count in a row.
+#[derive(Debug, Default)]
+struct Experience {
+    queue_failures: u32,
+    faults: u32,
+    last_fault: String,
+    /// Since when the input queue has been empty, in flight included.
+    idle_since: Option<Timestamp>,
+}
+
+type Taking<'w> = Pin<Box<dyn Future<Output = Result<Option<Delivery>, QueueError>> + Send + 'w>>;
+type Pausing<'w> = Pin<Box<dyn Future<Output = ()> + Send + 'w>>;
 
 impl Worker<'_> {
     /// Waits until the queue can be reached. A new instance may have no credentials yet.
@@ -83,8 +117,9 @@ impl Worker<'_> {
     pub async fn wait_ready(&self) -> Result<(), GaveUp> {
         let mut failures = 0;
         while let Err(error) = self.inbox.depth().await {
-            self.queue_failed(&mut failures, &error.to_string()).await?;
-            if self.stop.is_cancelled() {
+            queue_failed(&mut failures, &error)?;
+            self.pause(failures).await;
+            if self.leaving.notice().is_some() {
                 break;
             }
         }
@@ -94,139 +129,142 @@ impl Worker<'_> {
     /// Works until there is nothing left to do.
     ///
     /// # Errors
-    /// [`GaveUp`] after repeated failures that are not a file's fault.
+    /// [`GaveUp`] after repeated failures that are not a file's fault. What was under way by then has
+    /// been brought to its end.
     pub async fn run(&self) -> Result<Ended, GaveUp> {
-        let mut queue_failures = 0;
-        let mut faults = 0;
-        let mut idle_since: Option<Timestamp> = None;
+        let mut met = Experience::default();
+        let mut under_way = FuturesUnordered::new();
+        let mut taking: Option<Taking<'_>> = None;
+        let mut pausing: Option<Pausing<'_>> = None;
+        let mut gave_up: Option<GaveUp> = None;
+        let mut asked_to_leave: Option<Instant> = None;
         loop {
-            if self.stop.is_cancelled() {
-                return Ok(Ended::Stopped);
+            let leaving = self.leaving.notice().is_some();
+            let over = self.over(leaving, &met);
+            if over.is_none() && gave_up.is_none() && taking.is_none() && pausing.is_none() {
+                if self.desk.may_take() {
+                    taking = Some(
+                        self.inbox
+                            .receive(self.poll_time(met.idle_since), self.hold),
+                    );
+                }
+            } else if leaving {
+                pausing = None;
+                let since = asked_to_leave.get_or_insert_with(Instant::now);
+                if since.elapsed() >= ON_ITS_WAY {
+                    taking = None;
+                }
             }
-            if self.clock.now() >= self.data.expires {
-                tracing::warn!(
-                    "expired at {}: no more work is taken",
-                    dates::write(self.data.expires)
-                );
-                return Ok(Ended::Expired);
+            if under_way.is_empty() && taking.is_none() {
+                // Neither: a pause, after which more is taken.
+                if let Some(gave_up) = gave_up {
+                    return Err(gave_up);
+                }
+                if let Some(over) = over {
+                    return over;
+                }
             }
-            let received = tokio::select! {
-                received = self.inbox.receive(self.poll_time(idle_since), HOLD) => received,
-                () = self.stop.cancelled() => return Ok(Ended::Stopped),
-            };
-            let delivery = match received {
-                Ok(Some(delivery)) => delivery,
-                Ok(None) => {
-                    match self.inbox.depth().await {
-                        Ok(depth) if depth.visible == 0 && depth.in_flight == 0 => {
-                            queue_failures = 0;
-                            let since = *idle_since.get_or_insert(self.clock.now());
-                            if self.idle_time(since) >= self.data.idle_seconds {
-                                return Ok(Ended::Idle);
-                            }
-                        }
-                        Ok(_) => {
-                            queue_failures = 0;
-                            idle_since = None;
-                        }
-                        Err(error) => {
-                            self.queue_failed(&mut queue_failures, &error.to_string())
-                                .await?;
-                        }
+            tokio::select! {
+                biased;
+                Some((held, outcome)) = under_way.next() => {
+                    self.desk.remove(&held);
+                    if met.learn(&held, outcome) {
+                        pausing = Some(Box::pin(self.pause(met.faults)));
                     }
-                    continue;
                 }
-                Err(error) => {
-                    self.queue_failed(&mut queue_failures, &error.to_string())
-                        .await?;
-                    continue;
-                }
-            };
-            queue_failures = 0;
-            idle_since = None;
-            match self.handle(&delivery).await {
-                Ok(()) => faults = 0,
-                Err(fault) => {
-                    faults += 1;
-                    tracing::error!("message {} goes back to the queue: {fault}", delivery.id);
-                    if faults >= MOST_FAULTS {
-                        return Err(GaveUp::Jobs(faults, fault.to_string()));
+                received = ready(&mut taking) => {
+                    taking = None;
+                    let took = self.took(received, !under_way.is_empty(), &mut met).await;
+                    match took {
+                        Ok(Some(delivery)) => {
+                            let read_at = dates::whole_seconds(self.clock.now());
+                            let held = Arc::new(Held::new(delivery, read_at));
+                            self.desk.put(&held);
+                            under_way.push(async move {
+                                let outcome = self.work_on(&held).await;
+                                (held, outcome)
+                            });
+                        }
+                        Ok(None) if met.queue_failures > 0 => {
+                            pausing = Some(Box::pin(self.pause(met.queue_failures)));
+                        }
+                        Ok(None) => {}
+                        Err(error) => gave_up = Some(error),
                     }
-                    self.pause(faults).await;
                 }
+                () = ready(&mut pausing) => pausing = None,
+                () = self.leaving.noticed(), if !leaving => {}
+                () = tokio::time::sleep(LOOK) => {}
             }
         }
     }
 
-    /// Works on one message while renewing its hold. Whatever isn't finished is given back.
-    async fn handle(&self, delivery: &Delivery) -> Result<(), Fault> {
+    /// Why nothing more is to be taken, if so.
+    fn over(&self, leaving: bool, met: &Experience) -> Option<Result<Ended, GaveUp>> {
+        if leaving {
+            return Some(Ok(Ended::Stopped));
+        }
+        if met.faults >= MOST_FAULTS {
+            return Some(Err(GaveUp::Jobs(met.faults, met.last_fault.clone())));
+        }
+        if self.idle(met) {
+            return Some(Ok(Ended::Idle));
+        }
         if self.clock.now() >= self.data.expires {
-            self.give_back(delivery, Duration::ZERO).await;
-            return Ok(());
+            return Some(Ok(Ended::Expired));
         }
-        let job = Job {
-            worker: self,
-            delivery,
-            read_at: dates::whole_seconds(self.clock.now()),
+        None
+    }
+
+    fn idle(&self, met: &Experience) -> bool {
+        met.idle_since
+            .is_some_and(|since| self.idle_time(since) >= self.data.idle_seconds)
+    }
+
+    /// What the answer to a receive means. `busy`: other messages are in hand, so the queue can't be
+    /// empty.
+    async fn took(
+        &self,
+        received: Result<Option<Delivery>, QueueError>,
+        busy: bool,
+        met: &mut Experience,
+    ) -> Result<Option<Delivery>, GaveUp> {
+        let depth = match received {
+            Ok(Some(delivery)) => {
+                met.queue_failures = 0;
+                met.idle_since = None;
+                return Ok(Some(delivery));
+            }
+            Ok(None) if busy => {
+                met.queue_failures = 0;
+                met.idle_since = None;
+                return Ok(None);
+            }
+            Ok(None) => self.inbox.depth().await,
+            Err(error) => Err(error),
         };
-        let done = tokio::select! {
-            done = job.run() => done,
-            () = self.keep_holding(delivery) => Ok(Done::Finished),
-            () = self.stop.cancelled() => {
-                tracing::info!("stopping: message {} goes back to the queue", delivery.id);
-                Ok(Done::GiveBack(Duration::ZERO))
+        match depth {
+            Ok(depth) => {
+                met.queue_failures = 0;
+                if depth.visible == 0 && depth.in_flight == 0 {
+                    met.idle_since.get_or_insert(self.clock.now());
+                } else {
+                    met.idle_since = None;
+                }
             }
-        };
-        match done {
-            Ok(Done::Finished) => Ok(()),
-            Ok(Done::GiveBack(after)) => {
-                self.give_back(delivery, after).await;
-                Ok(())
-            }
-            Err(fault) => {
-                self.give_back(delivery, Duration::ZERO).await;
-                Err(fault)
-            }
+            Err(error) => queue_failed(&mut met.queue_failures, &error)?,
         }
+        Ok(None)
     }
 
-    /// Renews the hold for ever. A renewal that fails is only told: should another worker get the
-    /// message too, the verdict decides.
-    async fn keep_holding(&self, delivery: &Delivery) {
-        loop {
-            tokio::time::sleep(RENEWAL).await;
-            if let Err(error) = self.inbox.hold(delivery, HOLD).await {
-                tracing::warn!("{error}");
-            }
-        }
-    }
-
-    /// Gives a message back, to be seen again after that time. If even that fails, the queue does
-    /// it by itself when the hold is over.
-    async fn give_back(&self, delivery: &Delivery, after: Duration) {
-        if let Err(error) = self.inbox.hold(delivery, after).await {
-            tracing::warn!("{error}");
-        }
-    }
-
-    async fn queue_failed(&self, failures: &mut u32, why: &str) -> Result<(), GaveUp> {
-        *failures += 1;
-        tracing::warn!("{why}");
-        if *failures >= MOST_QUEUE_FAILURES {
-            return Err(GaveUp::Queue(*failures, why.to_owned()));
-        }
-        self.pause(*failures).await;
-        Ok(())
-    }
-
-    /// Waits after the n-th failure in a row: 1, 2, 4 … seconds, or until asked to stop.
+    /// Waits after the n-th failure in a row: 1, 2, 4 … seconds, or until asked to leave.
     async fn pause(&self, failures: u32) {
         let seconds = 1_u64
             .checked_shl(failures.saturating_sub(1))
             .unwrap_or(u64::MAX);
         tokio::select! {
             () = self.clock.sleep(Duration::from_secs(seconds).min(LONGEST_PAUSE)) => {}
-            () = self.stop.cancelled() => {}
+            () = self.leaving.noticed() => {}
         }
     }
 
@@ -241,6 +279,40 @@ impl Worker<'_> {
     fn idle_time(&self, since: Timestamp) -> u64 {
         u64::try_from(self.clock.now().duration_since(since).as_secs()).unwrap_or(0)
     }
+}
+
+impl Experience {
+    /// Learns from how a message ended; whether to pause before the next.
+    fn learn(&mut self, held: &Held, outcome: Outcome) -> bool {
+        match outcome {
+            Outcome::Answered => self.faults = 0,
+            Outcome::GivenBack => {}
+            Outcome::Fault(fault) => {
+                self.faults += 1;
+                tracing::error!("message {}: {fault}", held.delivery.id);
+                self.last_fault = fault;
+                return true;
+            }
+        }
+        false
+    }
+}
+
+/// The outcome of a future that may not be there; never, if it isn't.
+async fn ready<F: Future + Unpin>(future: &mut Option<F>) -> F::Output {
+    match future {
+        Some(future) => future.await,
+        None => std::future::pending().await,
+    }
+}
+
+fn queue_failed(failures: &mut u32, error: &QueueError) -> Result<(), GaveUp> {
+    *failures += 1;
+    tracing::warn!("{error}");
+    if *failures >= MOST_QUEUE_FAILURES {
+        return Err(GaveUp::Queue(*failures, error.to_string()));
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -131,6 +131,7 @@ impl Reading<'_> {
                 Ok(())
             }
             "CopyImage" => {
+                self.copied_image(action)?;
                 self.making(action, "image");
                 self.making(action, "snapshot");
                 Ok(())
@@ -188,6 +189,20 @@ impl Reading<'_> {
             Some(id) => self.existing(action, &id),
             None => Ok(()),
         }
+    }
+
+    /// The source of a copy, told apart by owner and id: the table has no tags of it.
+    fn copied_image(&mut self, action: &str) -> ApiResult<()> {
+        let Some(id) = self.params.optional("SourceImageId") else {
+            return Ok(());
+        };
+        let mut context = self.base.clone();
+        context.set("ec2:ImageID", &id);
+        if let Some(image) = get::<Image>(self.tx, &id)? {
+            context.set("ec2:Owner", &image.owner);
+        }
+        self.need(action, arn("image", &id), context);
+        Ok(())
     }
 
     /// The tags that the call gives to new resources of a kind.

@@ -137,3 +137,22 @@ fn a_frozen_client_gets_no_further() {
         assert_eq!(judge("one"), None);
     }
 }
+
+#[test]
+fn an_expired_caller_stays_expired_until_new_rules() {
+    let faults = Faults::default();
+    let kind = r#"{"action":"CreateQueue","nth":1,"fault":{"kind":"expire"}}"#;
+    faults.set(vec![rule(kind)]);
+    let fault = |service, action, principal| faults.judge(&meant(service, action, principal)).fault;
+    assert_eq!(fault("sqs", "GetQueueUrl", "root"), None);
+    assert_eq!(fault("sqs", "CreateQueue", "root"), Some(Fault::Expire));
+    assert_eq!(fault("ec2", "DescribeImages", "root"), Some(Fault::Expire));
+    assert_eq!(fault("ec2", "DescribeImages", "role/w/i-1"), None);
+    let code = |service| Fault::Expire.error(service).expect("an error").code;
+    assert_eq!(
+        (code("ec2"), code("s3")),
+        ("RequestExpired".into(), "ExpiredToken".into())
+    );
+    faults.set(Vec::new());
+    assert_eq!(fault("sqs", "GetQueueUrl", "root"), None);
+}

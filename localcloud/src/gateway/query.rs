@@ -103,6 +103,7 @@ impl Gateway {
                 client: &client,
             },
             entry,
+            (service.name == "ec2" && action.starts_with("Describe")).then(XmlBody::new),
             async move {
                 // A task of its own: a call that began takes its effect even if the caller goes away.
                 let work =

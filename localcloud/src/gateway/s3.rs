@@ -43,6 +43,7 @@ impl Gateway {
                 client: &client,
             },
             entry,
+            None,
             async move { Ok(s3.call(request).await) },
             |result| match result {
                 Ok(Ok(response)) => (

@@ -59,6 +59,7 @@ impl Gateway {
                 client: &client,
             },
             entry,
+            None,
             // Not a task of its own: a receive whose caller is gone must not take messages.
             self.sqs.handle(&caller, &action, &body),
             |result| match result {

@@ -1,13 +1,15 @@
 //! IAM policy documents: their grammar and whether a statement covers a request.
 //!
 //! What is not understood never allows: a statement with an unknown condition operator or with a
-//! policy variable (`${…}`) makes the whole request fail, and the error says so.
+//! policy variable (`${…}`) of a key that the request has not makes the whole request fail, and the
+//! error says so.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
 use super::condition::{self, Context};
+use super::variable::expand;
 use super::wildcard::matches;
 use crate::error::{ApiError, ApiResult};
 
@@ -132,15 +134,12 @@ impl Statement {
         }
     }
 
-    fn covers_resource(&self, resource: &str) -> Result<bool, String> {
+    fn covers_resource(&self, resource: &str, context: &Context) -> Result<bool, String> {
         let among = |patterns: &OneOrMany| {
-            for pattern in patterns.iter() {
-                if pattern.contains("${") {
-                    return Err(format!(
-                        "the policy variable in {pattern} (the local cloud knows none)"
-                    ));
-                }
-            }
+            let patterns = patterns
+                .iter()
+                .map(|pattern| expand(pattern, context))
+                .collect::<Result<Vec<_>, _>>()?;
             Ok(patterns.iter().any(|pattern| matches(pattern, resource)))
         };
         match (&self.resource, &self.not_resource) {
@@ -157,6 +156,10 @@ impl Statement {
                     ConditionValues::One(one) => vec![plain(one)],
                     ConditionValues::Many(many) => many.iter().map(plain).collect(),
                 };
+                let values = values
+                    .iter()
+                    .map(|value| expand(value, context))
+                    .collect::<Result<Vec<_>, _>>()?;
                 if !condition::holds(operator, context.get(key), &values)? {
                     return Ok(false);
                 }
@@ -217,7 +220,7 @@ pub fn evaluate(policies: &[Policy], action: &str, resource: &str, context: &Con
             continue;
         }
         let covered = statement
-            .covers_resource(resource)
+            .covers_resource(resource, context)
             .and_then(|covered| Ok(covered && statement.conditions_hold(context)?));
         match (covered, statement.effect) {
             (Err(what), _) => return Decision::NotUnderstood(what),

@@ -54,6 +54,17 @@ impl S3Route for CreateBucket {
         self.gate
             .demand(&caller, "s3:CreateBucket", &bucket_arn(bucket), &[])
             .await?;
+        // S3 User Guide, "Setting Object Ownership when you create a bucket".
+        if request
+            .headers
+            .get("x-amz-object-ownership")
+            .is_some_and(|ownership| ownership != dto::ObjectOwnership::OBJECT_WRITER)
+        {
+            let action = "s3:PutBucketOwnershipControls";
+            self.gate
+                .demand(&caller, action, &bucket_arn(bucket), &[])
+                .await?;
+        }
         // Its tags are in the body, which is read later.
         request.extensions.insert(caller);
         Ok(())

@@ -13,6 +13,7 @@ mod base;
 mod boot;
 mod console;
 mod guest;
+mod jail;
 mod layout;
 mod namespace;
 mod overlay;
@@ -75,7 +76,7 @@ fn choose_now(
         ))
     };
 
-    let (sandbox, why) = match (choice, bound.as_deref()) {
+    let (sandbox, mut why) = match (choice, bound.as_deref()) {
         (DriverChoice::Process, Some(made_by)) if made_by != PROCESS_LABEL => {
             return Err(foreign(PROCESS_LABEL, made_by));
         }
@@ -116,7 +117,11 @@ fn choose_now(
         ))
     } else {
         layout.record_driver(PROCESS_LABEL)?;
-        Arc::new(process::ProcessDriver::new(layout, power_events))
+        let jailless = jail::missing();
+        if let Some(missing) = &jailless {
+            why = format!("{why}. Its conversions run UNJAILED: {missing}");
+        }
+        Arc::new(process::ProcessDriver::new(layout, power_events, jailless))
     };
     Ok((driver, why))
 }

@@ -77,14 +77,22 @@ pub(super) struct ProcessDriver {
     layout: Layout,
     guests: Guests,
     events: mpsc::UnboundedSender<PowerEvent>,
+    /// Why the host can't jail a guest's programs, if it can't.
+    jailless: Option<String>,
 }
 
 impl ProcessDriver {
-    pub(super) fn new(layout: Layout, events: mpsc::UnboundedSender<PowerEvent>) -> Self {
+    /// `jailless` as [`super::jail::missing`] tells it.
+    pub(super) fn new(
+        layout: Layout,
+        events: mpsc::UnboundedSender<PowerEvent>,
+        jailless: Option<String>,
+    ) -> Self {
         Self {
             layout,
             guests: Guests::default(),
             events,
+            jailless,
         }
     }
 }
@@ -116,8 +124,12 @@ impl Driver for ProcessDriver {
         fs::write(&mark, "").map_err(|error| failure("write", &mark, &error))
     }
 
-    async fn boot(&self, spec: BootSpec) -> DriverResult<()> {
+    async fn boot(&self, mut spec: BootSpec) -> DriverResult<()> {
         self.guests.refuse_running(&spec)?;
+        if let Some(why) = &self.jailless {
+            tracing::warn!("guests run ffmpeg unjailed: {why}");
+            spec.environment.push(super::jail::without());
+        }
         let instance_id = spec.instance_id.clone();
         let volume_id = spec.volume_id.clone();
         let console = self.layout.console(&instance_id);

@@ -286,6 +286,44 @@ async fn faults_answer_in_each_services_words() {
 }
 
 #[tokio::test]
+async fn what_was_just_made_may_be_listed_late_and_a_session_may_end() {
+    let cloud = Cloud::start().await;
+    let images = async || {
+        let listed = cloud.ec2().describe_images().send().await.unwrap();
+        listed.images().len()
+    };
+    cloud
+        .faults(json!([{"action": "DescribeImages", "times": 1, "fault": {"kind": "unlisted"}}]))
+        .await;
+    assert_eq!((images().await, images().await), (0, 1));
+    cloud
+        .faults(json!([{"action": "ListQueues", "fault": {"kind": "unlisted"}}]))
+        .await;
+    assert_eq!(code(cloud.sqs().list_queues().send().await), "BadFault");
+
+    cloud
+        .faults(json!([{"action": "ListQueues", "nth": 1, "fault": {"kind": "expire"}}]))
+        .await;
+    assert_eq!(images().await, 1);
+    let expired = [
+        code(cloud.sqs().list_queues().send().await),
+        code(cloud.iam().list_roles().send().await),
+        code(cloud.ec2().describe_images().send().await),
+        code(cloud.s3().list_buckets().send().await),
+    ];
+    assert_eq!(
+        expired,
+        [
+            "ExpiredToken",
+            "ExpiredToken",
+            "RequestExpired",
+            "ExpiredToken"
+        ]
+    );
+    cloud.shutdown().await;
+}
+
+#[tokio::test]
 async fn a_timeout_or_reset_tells_whether_the_call_took_effect() {
     let cloud = Cloud::start().await;
     let sqs = cloud.sqs();

@@ -59,6 +59,8 @@ pub struct Output {
     pub bucket: String,
     pub key: String,
     pub mime: String,
+    /// What tells it from the job's other outputs, see [`muck_worker::message::OutputKey::name`].
+    pub name: Option<String>,
     /// Bytes, known once it was fetched.
     pub size: Option<u64>,
 }
@@ -171,12 +173,16 @@ impl Ledger {
         let mut record = || -> rusqlite::Result<Recorded> {
             let change = connection.transaction()?;
             let job = find_or_add(&change, &batch, status)?;
-            let known: Option<String> =
-                change.query_row("SELECT status FROM jobs WHERE id = ?1", [job], |row| {
-                    row.get(0)
-                })?;
+            let (known, redriven): (Option<String>, Option<i64>) = change.query_row(
+                "SELECT status, redriven FROM jobs WHERE id = ?1",
+                [job],
+                |row| Ok((row.get(0)?, row.get(1)?)),
+            )?;
             let word = status.status.to_string();
+            let of_an_earlier_try = status.status == Status::Failed
+                && redriven.is_some_and(|time| status.service_write.as_millisecond() <= time);
             let better = match known.as_deref() {
+                _ if of_an_earlier_try => false,
                 None | Some("dead") => true,
                 Some("failed") => status.status == Status::Converted,
                 _ => false,
@@ -194,8 +200,16 @@ impl Ledger {
             )?;
             for (ordinal, output) in status.outputs.iter().enumerate() {
                 change.execute(
-                    "INSERT OR REPLACE INTO outputs (job, ordinal, bucket, key, mime) VALUES (?1, ?2, ?3, ?4, ?5)",
-                    params![job, whole(ordinal as u64), output_bucket, output.key, output.mime],
+                    "INSERT OR REPLACE INTO outputs (job, ordinal, bucket, key, mime, name)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                    params![
+                        job,
+                        whole(ordinal as u64),
+                        output_bucket,
+                        output.key,
+                        output.mime,
+                        output.name
+                    ],
                 )?;
             }
             change.commit()?;
@@ -204,15 +218,44 @@ impl Ledger {
         record().map_err(|error| self.failure(error))
     }
 
-    /// Writes down that an outstanding job's message is a dead letter.
-    pub fn record_dead(&self, batch: &Batch, job: &NewJob, reason: &str) -> Result<Recorded> {
+    /// Writes down that an outstanding job's message is a dead letter, written at that time if a worker
+    /// wrote it. One that was sent again since says nothing.
+    pub fn record_dead(
+        &self,
+        batch: &Batch,
+        job: &NewJob,
+        reason: &str,
+        written: Option<Timestamp>,
+    ) -> Result<Recorded> {
         self.connection()
             .execute(
                 "UPDATE jobs SET status = 'dead', error = ?6 WHERE batch = ?1 AND input_key = ?2 AND name = ?3
-                 AND location = ?4 AND preset = ?5 AND status IS NULL",
-                params![batch.id, job.input_key, job.name, job.location, job.preset, reason],
+                 AND location = ?4 AND preset = ?5 AND status IS NULL
+                 AND (redriven IS NULL OR ?7 IS NULL OR ?7 > redriven)",
+                params![
+                    batch.id, job.input_key, job.name, job.location, job.preset, reason,
+                    written.map(Timestamp::as_millisecond)
+                ],
             )
             .map(|rows| if rows > 0 { Recorded::New } else { Recorded::Known })
+            .map_err(|error| self.failure(error))
+    }
+
+    /// Writes down that a job's dead letter is about to be sent again: a failed job is outstanding. Answers
+    /// written up to `told` are of the try before.
+    pub fn record_redriven(&self, batch: &Batch, job: &NewJob, told: Timestamp) -> Result<()> {
+        self.connection()
+            .execute(
+                "UPDATE jobs SET status = NULL, error = NULL, server = NULL, host = NULL, instance = NULL,
+                 service_read = NULL, service_write = NULL, message = NULL, redriven = ?6
+                 WHERE batch = ?1 AND input_key = ?2 AND name = ?3 AND location = ?4 AND preset = ?5
+                 AND (status IS NULL OR status IN ('failed', 'dead'))",
+                params![
+                    batch.id, job.input_key, job.name, job.location, job.preset,
+                    told.as_millisecond()
+                ],
+            )
+            .map(|_| ())
             .map_err(|error| self.failure(error))
     }
 
@@ -251,7 +294,7 @@ impl Ledger {
                 .query_map([batch.id], job)?
                 .collect::<rusqlite::Result<Vec<_>>>()?;
             let mut statement = connection
-                .prepare("SELECT ordinal, bucket, key, mime, size FROM outputs WHERE job = ?1 ORDER BY ordinal")?;
+                .prepare("SELECT ordinal, bucket, key, mime, size, name FROM outputs WHERE job = ?1 ORDER BY ordinal")?;
             for job in &mut jobs {
                 job.outputs = statement
                     .query_map([job.id], output)?
@@ -378,6 +421,7 @@ fn output(row: &Row<'_>) -> rusqlite::Result<Output> {
         key: row.get(2)?,
         mime: row.get(3)?,
         size: row.get::<_, Option<i64>>(4)?.map(i64::unsigned_abs),
+        name: row.get(5)?,
     })
 }
 

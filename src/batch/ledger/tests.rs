@@ -104,7 +104,7 @@ fn a_success_outdoes_a_failure_and_never_the_other_way() {
     ledger.add_job(&batch, &new_job("a.avi"), 7).expect("adds");
     assert!(
         ledger
-            .record_dead(&batch, &new_job("a.avi"), "given up")
+            .record_dead(&batch, &new_job("a.avi"), "given up", None)
             .expect("records")
             .is_new()
     );
@@ -121,7 +121,7 @@ fn a_success_outdoes_a_failure_and_never_the_other_way() {
     );
     assert!(
         !ledger
-            .record_dead(&batch, &new_job("a.avi"), "given up")
+            .record_dead(&batch, &new_job("a.avi"), "given up", None)
             .expect("records")
             .is_new()
     );
@@ -268,6 +268,37 @@ fn the_first_message_of_each_instance_is_timed_from_its_launch() {
     let reads = ledger.first_reads(&batch).expect("reads");
     assert_eq!(reads.len(), 1, "the idle one read nothing: {reads:?}");
     assert_eq!((reads[0].instance.as_str(), reads[0].seconds), ("i-1", 8));
+}
+
+#[test]
+fn a_job_that_is_sent_again_waits_for_a_new_answer() {
+    let (_dir, ledger) = ledger();
+    let batch = ledger.begin_batch("b", at(100)).expect("begins");
+    ledger.add_job(&batch, &new_job("a.avi"), 7).expect("adds");
+    let record = |status: &StatusMessage| ledger.record("b", status, "out", "").expect("records");
+    let outstanding = || ledger.totals(&batch).expect("totals").outstanding;
+    let first = status("a.avi", "failed");
+    assert!(record(&first).is_new());
+    let told = first.service_write;
+    ledger
+        .record_redriven(&batch, &new_job("a.avi"), told)
+        .expect("records");
+    assert_eq!(outstanding(), 1);
+    // The first answer is told again, and its letter seen again: nothing new.
+    assert!(!record(&first).is_new());
+    let dead = |written| ledger.record_dead(&batch, &new_job("a.avi"), "bad", written);
+    assert!(!dead(Some(told)).expect("records").is_new());
+    assert_eq!(outstanding(), 1);
+    let mut second = first.clone();
+    second.service_write = told + jiff::SignedDuration::from_secs(5);
+    assert!(record(&second).is_new());
+    assert_eq!(outstanding(), 0);
+    // What is converted stays so, whoever sends its letter again.
+    assert!(record(&status("a.avi", "converted")).is_new());
+    ledger
+        .record_redriven(&batch, &new_job("a.avi"), second.service_write)
+        .expect("records");
+    assert_eq!(ledger.totals(&batch).expect("totals").converted, 1);
 }
 
 #[test]

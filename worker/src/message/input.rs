@@ -26,6 +26,8 @@ pub struct InputMessage {
     pub batch: Option<String>,
     /// `Preset`: which conversion; absent means the service's default.
     pub preset: Option<String>,
+    /// `Preset-Definition`: the preset itself where it isn't a built-in one, as compact JSON.
+    pub preset_definition: Option<String>,
     /// `OutputBucket`: where outputs go; absent means the worker's own, or `Bucket` (2007).
     pub output_bucket: Option<String>,
     /// `OriginalLocation`: the folder of the file below the submitted root, `/` between parts.
@@ -37,7 +39,7 @@ pub struct InputMessage {
 }
 
 /// The names that have a field, in the order in which they are written.
-const KNOWN: [&str; 10] = [
+const KNOWN: [&str; 11] = [
     "Bucket",
     "InputKey",
     "Date",
@@ -45,6 +47,7 @@ const KNOWN: [&str; 10] = [
     "Size",
     "Batch",
     "Preset",
+    "Preset-Definition",
     "OutputBucket",
     "OriginalLocation",
     "SHA256",
@@ -92,7 +95,13 @@ impl InputMessage {
         input.size =
             parse_size(size).ok_or_else(|| invalid("Size", size, "not a whole number of bytes"))?;
         input.sha256 = sha256.map(str::to_ascii_lowercase);
-        for name in ["OriginalFileName", "Batch", "Preset", "OriginalLocation"] {
+        for name in [
+            "OriginalFileName",
+            "Batch",
+            "Preset",
+            "Preset-Definition",
+            "OriginalLocation",
+        ] {
             message.once(name)?;
         }
         if input.original_file_name.is_empty() {
@@ -121,6 +130,7 @@ impl InputMessage {
             size: message.get("Size").and_then(parse_size).unwrap_or(0),
             batch: text("Batch"),
             preset: text("Preset"),
+            preset_definition: text("Preset-Definition"),
             output_bucket: text("OutputBucket"),
             original_location: text("OriginalLocation"),
             sha256: text("SHA256")
@@ -150,6 +160,7 @@ impl InputMessage {
         put("Size", Some(&self.size.to_string()));
         put("Batch", self.batch.as_deref());
         put("Preset", self.preset.as_deref());
+        put("Preset-Definition", self.preset_definition.as_deref());
         put("OutputBucket", self.output_bucket.as_deref());
         put("OriginalLocation", self.original_location.as_deref());
         put("SHA256", self.sha256.as_deref());
@@ -301,7 +312,7 @@ Size: 1126472
             date in prop::option::of(0_i64..253_402_207_200),
             original_file_name in text(),
             size in any::<u64>(),
-            options in prop::collection::vec(prop::option::of(text()), 3),
+            options in prop::collection::vec(prop::option::of(text()), 4),
             output_bucket in prop::option::of("[a-z0-9-]{3,63}"),
             sha256 in prop::option::of("[0-9a-f]{64}"),
             extra in prop::collection::btree_map("X-[A-Z]{1,8}", text(), 0..4),
@@ -312,6 +323,7 @@ Size: 1126472
                 batch: options[0].clone(),
                 preset: options[1].clone(),
                 original_location: options[2].clone(),
+                preset_definition: options[3].clone(),
                 extra: extra.into_iter().collect(),
             }
         }

@@ -14,6 +14,9 @@ pub struct OutputKey {
     pub key: String,
     /// The MIME type, e.g. `video/quicktime`; empty if the writer gave none.
     pub mime: String,
+    /// What follows the stem of the input's name and a dot in the result's name (`poster.jpg`,
+    /// `hls/master.m3u8`). Only where a job has several outputs.
+    pub name: Option<String>,
 }
 
 /// How a job ended.
@@ -145,37 +148,63 @@ impl StatusMessage {
 }
 
 impl fmt::Display for OutputKey {
-    /// `key;type=mime`, or the key alone.
+    /// `key;type=mime;name=name`; what is absent is left out.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.mime.is_empty() {
-            f.write_str(&self.key)
-        } else {
-            write!(f, "{};type={}", self.key, self.mime)
+        f.write_str(&self.key)?;
+        if !self.mime.is_empty() {
+            write!(f, ";type={}", self.mime)?;
+        }
+        match &self.name {
+            Some(name) => write!(f, ";name={name}"),
+            None => Ok(()),
         }
     }
 }
 
+/// Whether a text may be the name of an output: one or two parts with `/` between, each of lower-case
+/// letters, digits, `.`, `_` and `-`, beginning with a letter or digit, at most 64 long.
+pub fn is_output_name(name: &str) -> bool {
+    let part = |part: &str| {
+        part.len() <= MAX_NAME_PART
+            && part.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && part
+                .chars()
+                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(c))
+    };
+    name.split('/').count() <= 2 && name.split('/').all(part)
+}
+
+/// Longer than any that presets make; short enough that the stem keeps most of a file name's 255.
+const MAX_NAME_PART: usize = 64;
+
 fn parse_outputs(text: &str) -> Result<Vec<OutputKey>, MessageError> {
-    text.split(',')
-        .map(|entry| {
-            let (key, label) = match entry.split_once(';') {
-                Some((key, label)) => (key.trim(), Some(label.trim())),
-                None => (entry.trim(), None),
-            };
-            let mime = match label.map(|l| l.strip_prefix("type=")) {
-                None => "",
-                Some(Some(mime)) => mime,
-                Some(None) => return Err(invalid("OutputKey", text, "not `key;type=mime, …`")),
-            };
-            if key.is_empty() || mime.contains(';') {
-                return Err(invalid("OutputKey", text, "not `key;type=mime, …`"));
+    let refused = || invalid("OutputKey", text, "not `key;type=mime;name=name, …`");
+    let mut outputs: Vec<OutputKey> = Vec::new();
+    for entry in text.split(',') {
+        let mut parts = entry.split(';').map(str::trim);
+        let mut output = OutputKey {
+            key: parts.next().unwrap_or_default().to_owned(),
+            mime: String::new(),
+            name: None,
+        };
+        for part in parts {
+            match part.split_once('=') {
+                Some(("type", mime)) if output.mime.is_empty() => {
+                    mime.clone_into(&mut output.mime);
+                }
+                Some(("name", name)) if output.name.is_none() && is_output_name(name) => {
+                    output.name = Some(name.to_owned());
+                }
+                _ => return Err(refused()),
             }
-            Ok(OutputKey {
-                key: key.to_owned(),
-                mime: mime.to_owned(),
-            })
-        })
-        .collect()
+        }
+        let twice = |other: &OutputKey| other.name.is_some() && other.name == output.name;
+        if output.key.is_empty() || outputs.iter().any(twice) {
+            return Err(refused());
+        }
+        outputs.push(output);
+    }
+    Ok(outputs)
 }
 
 fn drop_status_headers(input: &mut InputMessage) {
@@ -217,7 +246,8 @@ Service-Write: Wed, 21 Feb 2007 01:28:27 GMT
             status.outputs,
             [OutputKey {
                 key: "e69e376be5af6f88f81d3e31adf27988".to_owned(),
-                mime: "video/quicktime".to_owned()
+                mime: "video/quicktime".to_owned(),
+                name: None,
             }]
         );
         assert_eq!(
@@ -250,7 +280,28 @@ Service-Write: Wed, 21 Feb 2007 01:28:27 GMT
         let outputs = parse_outputs("a;type=video/mp4, b/c ;type=image/png,d").expect("outputs");
         let written: Vec<String> = outputs.iter().map(OutputKey::to_string).collect();
         assert_eq!(written, ["a;type=video/mp4", "b/c;type=image/png", "d"]);
-        for bad in ["", "a,", ";type=x", "a;mime=x", "a;type=x;q=1"] {
+        let text = "a;type=image/jpeg;name=poster.jpg,b;type=x/y;name=hls/master.m3u8";
+        let outputs = parse_outputs(text).expect("outputs");
+        assert_eq!(outputs[1].name.as_deref(), Some("hls/master.m3u8"));
+        let written: Vec<String> = outputs.iter().map(OutputKey::to_string).collect();
+        assert_eq!(written.join(","), text);
+        for bad in [
+            "",
+            "a,",
+            ";type=x",
+            "a;mime=x",
+            "a;type=x;q=1",
+            "a;type=x;type=y",
+            "a;name=",
+            "a;name=../x",
+            "a;name=a/../x",
+            "a;name=/x",
+            "a;name=a/b/c",
+            "a;name=.x",
+            "a;name=A",
+            "a;name=a\\b",
+            "a;name=x,b;name=x",
+        ] {
             assert!(parse_outputs(bad).is_err(), "{bad}");
         }
     }
@@ -272,6 +323,7 @@ Service-Write: Wed, 21 Feb 2007 01:28:27 GMT
         fn written_is_read_back(
             input in any_input(),
             outputs in prop::collection::vec(("media/[0-9a-f]{32}", "[a-z]{1,8}/[a-z0-9.+-]{1,12}"), 1..4),
+            named in any::<bool>(),
             host in "[a-z0-9.-]{1,30}",
             instance_id in prop::option::of("i-[0-9a-f]{17}"),
             read_at in 0_i64..253_402_207_200,
@@ -281,7 +333,11 @@ Service-Write: Wed, 21 Feb 2007 01:28:27 GMT
             let time = Timestamp::from_second(read_at).expect("in range");
             let status = StatusMessage {
                 input,
-                outputs: outputs.into_iter().map(|(key, mime)| OutputKey { key, mime }).collect(),
+                outputs: outputs
+                    .into_iter()
+                    .enumerate()
+                    .map(|(n, (key, mime))| OutputKey { key, mime, name: named.then(|| format!("hls/{n}.mp4")) })
+                    .collect(),
                 server: "ConvertVideo".to_owned(),
                 host, instance_id,
                 service_read: time,

@@ -147,6 +147,26 @@ impl Store for S3Store {
         self.upload(bucket, key, from, sums, mime).await
     }
 
+    async fn put_note(
+        &self,
+        bucket: &str,
+        key: &str,
+        text: &str,
+        mime: &str,
+    ) -> Result<(), StoreError> {
+        self.client
+            .put_object()
+            .bucket(bucket)
+            .key(key)
+            .expected_bucket_owner(&self.owner)
+            .content_type(mime)
+            .body(ByteStream::from(text.as_bytes().to_vec()))
+            .send()
+            .await
+            .map(drop)
+            .map_err(|e| machine_at("store", name(bucket, key), describe(&e)))
+    }
+
     async fn verdict(&self, bucket: &str, key: &str) -> Result<Option<String>, StoreError> {
         let what = name(bucket, key);
         let answer = self

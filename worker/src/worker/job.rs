@@ -5,16 +5,17 @@
 //! before the verdict names it, the verdict decides before the status message tells it, and the
 //! input message goes last.
 
+use std::path::Path;
 use std::time::Duration;
 
-use jiff::Timestamp;
-
 use super::Worker;
+use super::held::{Held, Stage};
+use super::request::{Request, Unfit};
 use crate::MEDIA_PREFIX;
 use crate::ffmpeg::INPUT_NAME;
-use crate::inbox::{Delivery, QueueError};
-use crate::message::{InputMessage, Message, OutputKey, Status, StatusMessage};
+use crate::message::{InputMessage, Status};
 use crate::service::{OutputFile, ServiceError, Task};
+use crate::spent::Spent;
 use crate::store::{Fetched, StoreError};
 use crate::sums::Sums;
 use crate::text::printable_short;
@@ -23,15 +24,17 @@ use crate::verdict::{self, Content, Output, Verdict};
 /// A failure that is not the file's: the message goes back, and the machine is doubted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct Fault(String);
+pub(super) struct Fault(pub(super) String);
 
 /// What becomes of the message.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Done {
     /// It is answered and deleted.
-    Finished,
+    Answered,
     /// It goes back without anyone's fault, to be seen again after that time.
     GiveBack(Duration),
+    /// It goes back because the machine goes, for this reason.
+    Interrupted(String),
 }
 
 /// A message that S3 denies the input of is given back so often before it is failed: the rights
@@ -41,13 +44,8 @@ const DENIED_TIMES: u32 = 3;
 /// … and seen again after this time.
 const DENIED_PAUSE: Duration = Duration::from_secs(15);
 
-/// The longest pause of a message that can't be read. Each time it comes back sooner or later it
-/// nears `maxReceiveCount`, and becomes a dead letter; on a queue without that it must not be
-/// read in a circle.
-const LONGEST_UNREADABLE_PAUSE: u64 = 900;
-
-/// Free space that must be left beside input and output, in bytes: for logs and the system.
-const SPARE_BYTES: u64 = 64 << 20;
+/// A signal that ended the service's programs has reached this one too by then.
+const SIGNALLED: Duration = Duration::from_millis(200);
 
 /// How a job ends that makes nothing.
 enum Stop {
@@ -55,60 +53,55 @@ enum Stop {
     /// what the content would become.
     Refused(String),
     GiveBack(Duration),
+    Interrupted(String),
     Fault(Fault),
 }
 
 /// One message at work.
 pub(super) struct Job<'a> {
     pub(super) worker: &'a Worker<'a>,
-    pub(super) delivery: &'a Delivery,
-    /// When the message was read.
-    pub(super) read_at: Timestamp,
+    pub(super) held: &'a Held,
 }
 
 impl Job<'_> {
     /// All six steps.
     pub(super) async fn run(&self) -> Result<Done, Fault> {
-        let message = match Message::parse(&self.delivery.body) {
-            Ok(message) => message,
-            Err(error) => {
-                // No header can be read, so there is no one to tell. It becomes a dead letter.
-                tracing::error!("message {} can't be read: {error}", self.delivery.id);
-                return Ok(Done::GiveBack(self.unreadable_pause()));
+        self.held.enter(Stage::Fetching);
+        let id = &self.held.delivery.id;
+        let request = match Request::read(&self.held.delivery.body) {
+            Ok(request) => request,
+            Err(Unfit::Unreadable(error)) => {
+                tracing::error!("message {id} can't be read: {error}");
+                return self.bury_unreadable(&error.to_string()).await;
+            }
+            Err(Unfit::Faulty(request, error)) => {
+                tracing::error!("message {id} is no input message: {error}");
+                self.refuse(*request, &error.to_string()).await?;
+                return Ok(Done::Answered);
             }
         };
-        let input = match InputMessage::from_message(&message) {
-            Ok(input) => input,
-            Err(error) => {
-                tracing::error!("message {} is no input message: {error}", self.delivery.id);
-                let input = InputMessage::lenient(&message);
-                if input.bucket.is_empty()
-                    && input.input_key.is_empty()
-                    && input.batch.is_none()
-                    && input.original_file_name.is_empty()
-                {
-                    return Ok(Done::GiveBack(self.unreadable_pause()));
-                }
-                self.refuse(input, &error.to_string()).await?;
-                return Ok(Done::Finished);
-            }
-        };
+        let input = &request.input;
+        let name = &input.original_file_name;
+        self.held.name(name, input.batch.as_deref());
         tracing::info!(
             "read {}: {} ({} bytes)",
             printable_short(&input.input_key, 100),
-            printable_short(&input.original_file_name, 100),
+            printable_short(name, 100),
             input.size
         );
-        match self.decide(&input).await {
+        let decided = self.decide(input).await;
+        self.held.enter(Stage::Storing);
+        match decided {
             Ok(verdict) => {
-                self.tell(input, &verdict).await?;
-                Ok(Done::Finished)
+                self.tell(request, &verdict).await?;
+                Ok(Done::Answered)
             }
             Err(Stop::Refused(why)) => {
-                self.refuse(input, &why).await?;
-                Ok(Done::Finished)
+                self.refuse(request, &why).await?;
+                Ok(Done::Answered)
             }
             Err(Stop::GiveBack(after)) => Ok(Done::GiveBack(after)),
+            Err(Stop::Interrupted(why)) => Ok(Done::Interrupted(why)),
             Err(Stop::Fault(fault)) => Err(fault),
         }
     }
@@ -130,14 +123,19 @@ impl Job<'_> {
             tracing::info!("{} was done before: {}", verdict.job, verdict.status);
             return Ok(verdict);
         }
+        // The output is taken to be as large as the input.
+        let space = self.worker.space;
+        let _share = space
+            .take(input.size.saturating_mul(2))
+            .await
+            .map_err(|why| Stop::Fault(Fault(why)))?;
         let work = tempfile::Builder::new()
             .prefix("muck-job-")
-            .tempdir_in(&self.worker.work_root)
+            .tempdir_in(space.root())
             .map_err(|e| {
-                let root = self.worker.work_root.display();
+                let root = space.root().display();
                 Stop::Fault(Fault(format!("can't make a folder in {root}: {e}")))
             })?;
-        self.check_space(input.size)?;
         let file = work.path().join(INPUT_NAME);
         let store = self.worker.store;
         let fetched = store
@@ -159,17 +157,50 @@ impl Job<'_> {
             tracing::info!("{} was done before: {}", verdict.job, verdict.status);
             return Ok(verdict);
         }
+        let (processed, spent) = self.process(&file, input, work.path()).await?;
+        let (outputs, error) = match processed {
+            Ok(files) => (self.store_outputs(files).await?, None),
+            Err(why) => (Vec::new(), Some(why)),
+        };
+        self.write_verdict(content, task, outputs, error, spent)
+            .await
+    }
+
+    /// Lets the service work, in a slot, and tells what it took. The inner error is the file's fault.
+    async fn process(
+        &self,
+        file: &Path,
+        input: &InputMessage,
+        work: &Path,
+    ) -> Result<(Result<Vec<OutputFile>, String>, Option<Spent>), Stop> {
+        let slot = self.worker.desk.slot().await;
+        self.held.enter(Stage::Working);
         let processed = self
             .worker
             .service
-            .process_file(&file, input, work.path())
+            .process_file(file, input, work, &self.held.progress)
             .await;
-        let (outputs, error) = match processed {
-            Ok(files) => (self.store_outputs(files).await?, None),
-            Err(ServiceError::File(why)) => (Vec::new(), Some(why)),
-            Err(ServiceError::Machine(why)) => return Err(Stop::Fault(Fault(why))),
-        };
-        self.write_verdict(content, task, outputs, error).await
+        drop(slot);
+        let spent = self.worker.service.spent(work);
+        if let Some(spent) = spent {
+            tracing::info!("spent on it: {spent}");
+        }
+        self.held.enter(Stage::Storing);
+        match processed {
+            Ok(files) => Ok((Ok(files), spent)),
+            Err(error) => {
+                // Whoever stops a machine sends its signal to every process: then a failure proves
+                // nothing against the file.
+                tokio::time::sleep(SIGNALLED).await;
+                if let Some(notice) = self.worker.leaving.notice() {
+                    return Err(Stop::Interrupted(notice.why));
+                }
+                match error {
+                    ServiceError::File(why) => Ok((Err(why), spent)),
+                    ServiceError::Machine(why) => Err(Stop::Fault(Fault(why))),
+                }
+            }
+        }
     }
 
     /// A worker reads from one bucket and writes to one: what a message says is only compared.
@@ -189,24 +220,9 @@ impl Job<'_> {
         }
     }
 
-    /// Whether input and output may fit. The output is taken to be as large as the input.
-    fn check_space(&self, size: u64) -> Result<(), Stop> {
-        let root = &self.worker.work_root;
-        let fault = |why: String| Stop::Fault(Fault(format!("{}: {why}", root.display())));
-        let stat = nix::sys::statvfs::statvfs(root).map_err(|e| fault(e.to_string()))?;
-        let free = stat.blocks_available().saturating_mul(stat.fragment_size());
-        let needed = size.saturating_mul(2).saturating_add(SPARE_BYTES);
-        if free < needed {
-            return Err(fault(format!(
-                "the disk is full: {free} bytes free, {needed} needed"
-            )));
-        }
-        Ok(())
-    }
-
     fn not_fetched(&self, error: &StoreError) -> Stop {
         match error {
-            StoreError::Denied { .. } if self.delivery.times < DENIED_TIMES => {
+            StoreError::Denied { .. } if self.held.delivery.times < DENIED_TIMES => {
                 tracing::warn!("{error}; trying again later");
                 Stop::GiveBack(DENIED_PAUSE)
             }
@@ -251,6 +267,7 @@ impl Job<'_> {
                     md5: sums.md5_hex(),
                     sha256: sums.sha256_hex(),
                 },
+                name: file.name,
                 mime: file.mime,
                 certificate: file.certificate,
             });
@@ -265,6 +282,7 @@ impl Job<'_> {
         task: Task,
         outputs: Vec<Output>,
         error: Option<String>,
+        spent: Option<Spent>,
     ) -> Result<Verdict, Stop> {
         let worker = self.worker;
         let job = verdict::job_id_of(&input.md5, &task.digest);
@@ -284,8 +302,9 @@ impl Job<'_> {
             error,
             host: worker.machine.host.clone(),
             instance_id: worker.machine.instance_id.clone(),
-            service_read: self.read_at,
+            service_read: self.held.read_at,
             service_write: crate::dates::whole_seconds(worker.clock.now()),
+            spent,
             input,
         };
         let text = ours
@@ -308,66 +327,6 @@ impl Job<'_> {
             },
             Err(error) => Err(Stop::Fault(Fault(error.to_string()))),
         }
-    }
-
-    /// Steps five and six: the status message, and last the delete.
-    async fn tell(&self, mut input: InputMessage, verdict: &Verdict) -> Result<(), Fault> {
-        let output_bucket = &self.worker.data.output_bucket;
-        if input.bucket != *output_bucket {
-            // 2007's readers look for outputs in `Bucket` unless this header is there.
-            input.output_bucket = Some(output_bucket.clone());
-        }
-        match &verdict.error {
-            None => tracing::info!("{} {}", verdict.job, verdict.status),
-            Some(why) => tracing::warn!("{} failed: {}", verdict.job, printable_short(why, 300)),
-        }
-        self.answer(
-            input,
-            verdict.output_keys(),
-            verdict.status,
-            verdict.error.clone(),
-        )
-        .await
-    }
-
-    async fn refuse(&self, input: InputMessage, why: &str) -> Result<(), Fault> {
-        tracing::warn!("refused: {}", printable_short(why, 300));
-        self.answer(input, Vec::new(), Status::Failed, Some(why.to_owned()))
-            .await
-    }
-
-    async fn answer(
-        &self,
-        input: InputMessage,
-        outputs: Vec<OutputKey>,
-        status: Status,
-        error: Option<String>,
-    ) -> Result<(), Fault> {
-        let worker = self.worker;
-        let message = StatusMessage {
-            input,
-            outputs,
-            server: worker.service.name().to_owned(),
-            host: worker.machine.host.clone(),
-            instance_id: worker.machine.instance_id.clone(),
-            service_read: self.read_at,
-            service_write: crate::dates::whole_seconds(worker.clock.now()),
-            status,
-            error,
-        };
-        let fault = |e: QueueError| Fault(e.to_string());
-        worker
-            .outbox
-            .send(&message.to_message().to_string())
-            .await
-            .map_err(fault)?;
-        worker.inbox.delete(self.delivery).await.map_err(fault)
-    }
-
-    /// Longer each time that the message has come back.
-    fn unreadable_pause(&self) -> Duration {
-        let times = u64::from(self.delivery.times.saturating_sub(1));
-        Duration::from_secs((times * 10).min(LONGEST_UNREADABLE_PAUSE))
     }
 }
 

@@ -3,11 +3,12 @@
 mod fakes;
 
 use std::sync::Mutex;
+use std::sync::atomic::Ordering;
 
 use md5::{Digest as _, Md5};
 
 use super::*;
-use crate::message::Status;
+use crate::message::{DeadLetter, Status};
 use crate::verdict::{self, Verdict};
 use fakes::{Capitals, FakeClock, FakeOutbox, FakeQueue, FakeStore};
 
@@ -22,7 +23,10 @@ struct World {
     service: Capitals,
     data: UserData,
     machine: Machine,
-    stop: CancellationToken,
+    leaving: Leaving,
+    failed: FakeOutbox,
+    slots: usize,
+    buries: bool,
 }
 
 impl World {
@@ -40,7 +44,10 @@ impl World {
                 host: "h1".to_owned(),
                 instance_id: Some("i-1".to_owned()),
             },
-            stop: CancellationToken::new(),
+            leaving: Leaving::new(),
+            failed: FakeOutbox::default(),
+            slots: 1,
+            buries: true,
         }
     }
 
@@ -50,12 +57,15 @@ impl World {
             service: &self.service,
             inbox: queue,
             outbox: &self.outbox,
+            failed: self.buries.then_some(&self.failed as &dyn Outbox),
             store: &self.store,
             clock: &self.clock,
             data: &self.data,
             machine: &self.machine,
-            work_root: folder.path().to_owned(),
-            stop: self.stop.clone(),
+            space: &Space::of(folder.path()),
+            desk: &Desk::new(self.slots),
+            hold: Duration::from_secs(90),
+            leaving: self.leaving.clone(),
         };
         let ended = worker.run().await;
         assert_eq!(
@@ -64,6 +74,24 @@ impl World {
             "work is cleared away"
         );
         ended
+    }
+
+    /// Runs, and asks to leave within `left` as soon as the service works on something.
+    async fn leave_when_running(
+        &self,
+        queue: &FakeQueue<'_>,
+        left: Duration,
+    ) -> Result<Ended, GaveUp> {
+        let stopper = async {
+            while *self.service.runs.lock().unwrap() == 0 {
+                tokio::task::yield_now().await;
+            }
+            self.leaving.notify(Notice {
+                why: "SIGTERM".to_owned(),
+                until: tokio::time::Instant::now() + left,
+            });
+        };
+        tokio::join!(self.run(queue), stopper).0
     }
 
     /// Stores an input and makes its message.
@@ -75,6 +103,11 @@ impl World {
             "Bucket: inputs\nInputKey: {key}\nSize: {}\nBatch: b1\nX-Own: kept\n",
             content.len()
         )
+    }
+
+    fn dead_letters(&self) -> Vec<DeadLetter> {
+        let sent = self.failed.sent.lock().unwrap();
+        sent.iter().map(|text| DeadLetter::read(text)).collect()
     }
 
     fn verdict(&self, content: &str) -> Option<Verdict> {
@@ -255,7 +288,7 @@ async fn what_contradicts_the_message_is_refused_without_a_verdict() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_read_becomes_a_dead_letter() {
+async fn what_cannot_be_read_becomes_a_dead_letter_at_once() {
     let world = World::new();
     let good = world.submit("hello");
     let queue = FakeQueue::new(
@@ -263,17 +296,83 @@ async fn what_cannot_be_read_becomes_a_dead_letter() {
         &["{\"Bucket\": 1}", "", "X-Only: unknown", &good],
     );
     assert_eq!(world.run(&queue).await.unwrap(), Ended::Idle);
-    assert_eq!(*queue.dead.lock().unwrap(), ["m0", "m1", "m2"]);
+    assert!(queue.dead.lock().unwrap().is_empty(), "not by the queue");
+    assert_eq!(queue.deleted.lock().unwrap().len(), 4);
     assert_eq!(world.outbox.statuses().len(), 1);
-    let pauses: Vec<u64> = queue
-        .given_back
-        .lock()
-        .unwrap()
+    let letters = world.dead_letters();
+    let told: Vec<_> = letters
         .iter()
-        .filter(|(id, _)| id == "m0")
+        .map(|l| (l.reason.as_deref().unwrap(), l.original.as_deref().unwrap()))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (
+                "line 1 is not of the form `Name: value`: `{\"Bucket\": 1}`",
+                "{\"Bucket\": 1}"
+            ),
+            ("the message is empty", ""),
+            ("the header `Bucket` is missing", "X-Only: unknown\n"),
+        ]
+    );
+}
+
+#[tokio::test]
+async fn without_a_failed_queue_what_cannot_be_read_is_left_to_the_input_queue() {
+    let mut world = World::new();
+    world.buries = false;
+    let queue = FakeQueue::new(&world.clock, &["{}"]);
+    assert_eq!(world.run(&queue).await.unwrap(), Ended::Idle);
+    assert_eq!(*queue.dead.lock().unwrap(), ["m0"]);
+    let pauses: Vec<u64> = (queue.given_back.lock().unwrap().iter())
         .map(|(_, pause)| pause.as_secs())
         .collect();
     assert_eq!(pauses, [0, 10, 20, 30, 40]);
+}
+
+#[tokio::test]
+async fn each_failed_message_is_a_dead_letter_with_its_reason() {
+    let world = World::new();
+    let bad = world.submit("bad one");
+    let wrong = world.submit("hello").replace("Size: 5", "Size: 6");
+    let queue = FakeQueue::new(&world.clock, &[&bad, &wrong]);
+    world.run(&queue).await.unwrap();
+    let letters = world.dead_letters();
+    assert_eq!(letters[0].reason.as_deref(), Some("Invalid data found"));
+    assert_eq!(letters[0].original.as_deref(), Some(bad.as_str()));
+    assert_eq!(letters[0].receives, Some(1));
+    let reason = letters[1].reason.as_deref().unwrap();
+    assert!(reason.contains("has 5 bytes"), "{reason}");
+    assert_eq!(letters.len(), 2);
+}
+
+#[tokio::test]
+async fn at_its_last_chance_a_message_is_answered_rather_than_lost() {
+    let world = World::new();
+    let message = world.submit("sick");
+    let queue = FakeQueue::new(&world.clock, &[&message]);
+    assert!(matches!(world.run(&queue).await, Err(GaveUp::Jobs(5, _))));
+    // Four receipts with one try, the fifth with three.
+    assert_eq!(*world.service.runs.lock().unwrap(), 7);
+    let status = &world.outbox.statuses()[0];
+    assert_eq!(status.status, Status::Failed);
+    let reason = "given up after 5 tries; the last: killed by signal 9";
+    assert_eq!(status.error.as_deref(), Some(reason));
+    assert_eq!(world.dead_letters()[0].reason.as_deref(), Some(reason));
+    assert!(world.verdict("sick").is_none(), "the file may be good");
+    assert_eq!(*queue.deleted.lock().unwrap(), ["m0"]);
+}
+
+#[tokio::test]
+async fn at_its_last_chance_a_passing_fault_is_waited_out() {
+    let world = World::new();
+    let message = world.submit("hello");
+    let queue = FakeQueue::new(&world.clock, &[&message]);
+    queue.waiting.lock().unwrap()[0].times = 4;
+    *world.store.machine_failures.lock().unwrap() = 2;
+    assert_eq!(world.run(&queue).await.unwrap(), Ended::Idle);
+    assert_eq!(world.outbox.statuses()[0].status, Status::Converted);
+    assert!(world.dead_letters().is_empty());
 }
 
 #[tokio::test]
@@ -394,14 +493,33 @@ async fn asked_to_stop_it_gives_back_what_it_has() {
     let world = World::new();
     let message = world.submit("slow");
     let queue = FakeQueue::new(&world.clock, &[&message]);
+    let ended = world.leave_when_running(&queue, Duration::ZERO).await;
+    assert_eq!(ended.unwrap(), Ended::Stopped);
+    assert_eq!(
+        *queue.given_back.lock().unwrap(),
+        [("m0".to_owned(), Duration::ZERO)]
+    );
+    assert!(world.outbox.statuses().is_empty());
+}
+
+#[tokio::test]
+async fn a_message_that_was_on_its_way_when_it_was_asked_to_leave_is_given_back() {
+    let world = World::new();
+    let message = world.submit("hello");
+    let queue = FakeQueue::new(&world.clock, &[&message]);
+    *queue.answers_after.lock().unwrap() = Duration::from_millis(100);
     let stopper = async {
-        while *world.service.runs.lock().unwrap() == 0 {
+        while queue.held.lock().unwrap().is_empty() {
             tokio::task::yield_now().await;
         }
-        world.stop.cancel();
+        world.leaving.notify(Notice {
+            why: "SIGTERM".to_owned(),
+            until: tokio::time::Instant::now() + Duration::from_secs(5),
+        });
     };
     let (ended, ()) = tokio::join!(world.run(&queue), stopper);
     assert_eq!(ended.unwrap(), Ended::Stopped);
+    assert!(queue.held.lock().unwrap().is_empty());
     assert_eq!(
         *queue.given_back.lock().unwrap(),
         [("m0".to_owned(), Duration::ZERO)]
@@ -418,4 +536,106 @@ async fn a_queue_that_stays_away_ends_the_worker() {
     assert!(matches!(error, GaveUp::Queue(12, _)), "{error}");
     let seconds = world.clock.now().as_second() - NOW;
     assert!((300..600).contains(&seconds), "{seconds} s of patience");
+}
+
+#[tokio::test]
+async fn what_can_be_finished_in_time_is_finished() {
+    let world = World::new();
+    let (first, second) = (world.submit("step"), world.submit("hello"));
+    let queue = FakeQueue::new(&world.clock, &[&first, &second]);
+    let ended = world
+        .leave_when_running(&queue, Duration::from_mins(1))
+        .await;
+    assert_eq!(ended.unwrap(), Ended::Stopped);
+    assert_eq!(world.outbox.statuses()[0].status, Status::Converted);
+    assert_eq!(queue.waiting.lock().unwrap().len(), 1, "no more is taken");
+    assert!(queue.given_back.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn what_takes_longer_than_there_is_time_goes_back_at_once() {
+    let world = World::new();
+    let message = world.submit("slow");
+    world.service.tells.store(true, Ordering::Relaxed);
+    let queue = FakeQueue::new(&world.clock, &[&message]);
+    let began = std::time::Instant::now();
+    let ended = world
+        .leave_when_running(&queue, Duration::from_hours(1))
+        .await;
+    assert_eq!(ended.unwrap(), Ended::Stopped);
+    assert!(began.elapsed() < Duration::from_mins(1));
+    assert_eq!(queue.given_back.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_failure_while_the_machine_stops_proves_nothing() {
+    let world = World::new();
+    let message = world.submit("step, then bad");
+    let queue = FakeQueue::new(&world.clock, &[&message]);
+    let ended = world
+        .leave_when_running(&queue, Duration::from_mins(1))
+        .await;
+    assert_eq!(ended.unwrap(), Ended::Stopped);
+    assert!(world.outbox.statuses().is_empty());
+    assert!(world.verdict("step, then bad").is_none());
+    assert_eq!(queue.given_back.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn several_files_are_worked_on_beside_each_other_and_no_more_are_taken() {
+    let mut world = World::new();
+    world.slots = 3;
+    let messages: Vec<String> = (0..8).map(|n| world.submit(&format!("slow {n}"))).collect();
+    let bodies: Vec<&str> = messages.iter().map(String::as_str).collect();
+    let queue = FakeQueue::new(&world.clock, &bodies);
+    let stopper = async {
+        while *world.service.runs.lock().unwrap() < 3 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(queue.held.lock().unwrap().len(), 3);
+        world.leaving.notify(Notice {
+            why: "SIGTERM".to_owned(),
+            until: tokio::time::Instant::now(),
+        });
+    };
+    let (ended, ()) = tokio::join!(world.run(&queue), stopper);
+    assert_eq!(ended.unwrap(), Ended::Stopped);
+    assert_eq!(queue.given_back.lock().unwrap().len(), 3, "all go back");
+    assert_eq!(queue.waiting.lock().unwrap().len(), 8);
+}
+
+#[tokio::test]
+async fn many_slots_work_a_whole_queue_off() {
+    let mut world = World::new();
+    world.slots = 4;
+    let messages: Vec<String> = (0..40)
+        .map(|n| match n % 4 {
+            0 => world.submit(&format!("bad {n}")),
+            1 => world.submit(&format!("step {n}")),
+            _ => world.submit(&format!("good {n}")),
+        })
+        .collect();
+    let bodies: Vec<&str> = messages.iter().map(String::as_str).collect();
+    let queue = FakeQueue::new(&world.clock, &bodies);
+    assert_eq!(world.run(&queue).await.unwrap(), Ended::Idle);
+    assert_eq!(world.outbox.statuses().len(), 40);
+    assert_eq!(world.dead_letters().len(), 10);
+    assert_eq!(queue.deleted.lock().unwrap().len(), 40);
+    assert!(*world.service.most_at_once.lock().unwrap() <= 4);
+}
+
+#[tokio::test]
+async fn faults_in_several_slots_end_the_worker_after_what_is_under_way() {
+    let mut world = World::new();
+    world.slots = 4;
+    let messages: Vec<String> = (0..12)
+        .map(|n| world.submit(&format!("sick {n}")))
+        .collect();
+    let bodies: Vec<&str> = messages.iter().map(String::as_str).collect();
+    let queue = FakeQueue::new(&world.clock, &bodies);
+    let error = world.run(&queue).await.expect_err("gives up");
+    // Five that count, and what is in hand by then: at most two a slot.
+    assert!(matches!(error, GaveUp::Jobs(5..=13, _)), "{error}");
+    assert!(queue.held.lock().unwrap().is_empty(), "all are given back");
+    assert_eq!(queue.waiting.lock().unwrap().len(), 12);
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -11,7 +12,7 @@ use jiff::Timestamp;
 use crate::clock::Clock;
 use crate::inbox::{Delivery, Depth, Inbox, Outbox, QueueError};
 use crate::message::{InputMessage, Message, StatusMessage};
-use crate::service::{OutputFile, Service, ServiceError, Task};
+use crate::service::{OutputFile, Progress, Service, ServiceError, Task};
 use crate::store::{Fetched, Store, StoreError};
 use crate::sums::{Summer, Sums};
 
@@ -53,6 +54,8 @@ pub(super) struct FakeQueue<'a> {
     pub(super) dead: Mutex<Vec<String>>,
     pub(super) broken: Mutex<bool>,
     pub(super) receives: Mutex<u32>,
+    /// How long an answer with a message is on its way.
+    pub(super) answers_after: Mutex<Duration>,
 }
 
 impl<'a> FakeQueue<'a> {
@@ -78,6 +81,7 @@ impl<'a> FakeQueue<'a> {
             dead: Mutex::default(),
             broken: Mutex::new(false),
             receives: Mutex::default(),
+            answers_after: Mutex::default(),
         }
     }
 
@@ -103,7 +107,10 @@ impl Inbox for FakeQueue<'_> {
         *self.receives.lock().unwrap() += 1;
         self.check("read from")?;
         loop {
-            let Some(mut delivery) = self.waiting.lock().unwrap().pop_front() else {
+            let next = self.waiting.lock().unwrap().pop_front();
+            let Some(mut delivery) = next else {
+                // Others under way go on meanwhile, whose time is not this clock's.
+                tokio::time::sleep(Duration::from_millis(1)).await;
                 self.clock.advance(wait);
                 return Ok(None);
             };
@@ -113,6 +120,10 @@ impl Inbox for FakeQueue<'_> {
                 continue;
             }
             self.held.lock().unwrap().push(delivery.clone());
+            let answers_after = *self.answers_after.lock().unwrap();
+            if !answers_after.is_zero() {
+                tokio::time::sleep(answers_after).await;
+            }
             return Ok(Some(delivery));
         }
     }
@@ -133,6 +144,11 @@ impl Inbox for FakeQueue<'_> {
         self.held.lock().unwrap().retain(|d| d.id != delivery.id);
         self.deleted.lock().unwrap().push(delivery.id.clone());
         Ok(())
+    }
+
+    async fn max_receives(&self) -> Result<Option<u32>, QueueError> {
+        self.check("read the redrive policy of")?;
+        Ok(Some(self.max_receives))
     }
 
     async fn depth(&self) -> Result<Depth, QueueError> {
@@ -286,6 +302,17 @@ impl Store for FakeStore {
         Ok(())
     }
 
+    async fn put_note(
+        &self,
+        bucket: &str,
+        key: &str,
+        text: &str,
+        _mime: &str,
+    ) -> Result<(), StoreError> {
+        self.put_object(&format!("{bucket}/{key}"), text.as_bytes());
+        Ok(())
+    }
+
     async fn verdict(&self, bucket: &str, key: &str) -> Result<Option<String>, StoreError> {
         Ok(self.text(&format!("{bucket}/{key}")))
     }
@@ -303,11 +330,24 @@ impl Store for FakeStore {
     }
 }
 
-/// A service that writes the input in capitals. Inputs that begin with `bad` are the file's
-/// fault, with `sick` the machine's; `slow` ones never end.
+/// A service that writes the input in capitals. Inputs that hold `bad` are the file's fault, with
+/// `sick` the machine's; `slow` ones never end, and those with `step` do so after a while.
 #[derive(Default)]
 pub(super) struct Capitals {
     pub(super) runs: Mutex<u32>,
+    /// Whether it tells how far it is with a slow one.
+    pub(super) tells: AtomicBool,
+    at_once: Mutex<u32>,
+    pub(super) most_at_once: Mutex<u32>,
+}
+
+/// Counts one less when a run ends, however it does.
+struct Running<'a>(&'a Mutex<u32>);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        *self.0.lock().unwrap() -= 1;
+    }
 }
 
 #[async_trait]
@@ -333,21 +373,39 @@ impl Service for Capitals {
         input: &Path,
         _message: &InputMessage,
         work: &Path,
+        progress: &Progress,
     ) -> Result<Vec<OutputFile>, ServiceError> {
         *self.runs.lock().unwrap() += 1;
+        let now = {
+            let mut at_once = self.at_once.lock().unwrap();
+            *at_once += 1;
+            *at_once
+        };
+        let _running = Running(&self.at_once);
+        {
+            let mut most = self.most_at_once.lock().unwrap();
+            *most = now.max(*most);
+        }
         let text = std::fs::read_to_string(input).unwrap();
-        if text.starts_with("bad") {
+        if self.tells.load(Ordering::Relaxed) {
+            progress.report(0.001, 1e9);
+        }
+        if text.starts_with("slow") {
+            std::future::pending::<()>().await;
+        }
+        if text.starts_with("step") {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        if text.contains("bad") {
             return Err(ServiceError::File("Invalid data found".to_owned()));
         }
         if text.starts_with("sick") {
             return Err(ServiceError::Machine("killed by signal 9".to_owned()));
         }
-        if text.starts_with("slow") {
-            std::future::pending::<()>().await;
-        }
         let path = work.join("output");
         std::fs::write(&path, text.to_uppercase()).unwrap();
         Ok(vec![OutputFile {
+            name: None,
             path,
             mime: "text/plain".to_owned(),
             certificate: None,

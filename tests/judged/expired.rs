@@ -4,14 +4,11 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::harness::World;
-use crate::harness::account::Account;
-use crate::harness::faults::Faults;
-use crate::harness::sdk::Sdk;
+use crate::harness::judge::{Judge, judged};
 
 const LONG_PAST: &str = "2026-01-02T03:04:05Z";
 const FAR_AWAY: &str = "2999-01-02T03:04:05Z";
-const SOON: Duration = Duration::from_secs(30);
+const SOON: Duration = Duration::from_mins(2);
 
 /// Tags of a piece of the stack `stack` that ends at `end`.
 fn piece<'a>(stack: &'a str, kind: &'a str, end: &'a str) -> [(&'a str, &'a str); 3] {
@@ -22,12 +19,11 @@ fn piece<'a>(stack: &'a str, kind: &'a str, end: &'a str) -> [(&'a str, &'a str)
     ]
 }
 
-#[test]
-fn forgotten_pieces_go_with_the_next_command_on_any_machine() {
-    let world = World::without_booting();
-    world.muck(&["local", "status"]);
-    world.muck(&["up", "--local", "--stack", "own"]).exits(0);
-    let sdk = Sdk::of(&world);
+judged!(forgotten_pieces_go_with_the_next_command_on_any_machine by local_cloud, moto);
+
+fn forgotten_pieces_go_with_the_next_command_on_any_machine(judge: &dyn Judge) {
+    let sdk = judge.sdk();
+    judge.machine().muck(&["up", "--stack", "own"]).exits(0);
     // A builder that is still stopped, a worker that never went off, and what must stay.
     let (builder, disk) = sdk.start_instance(&piece("crashed", "builder", LONG_PAST), true);
     sdk.run(sdk.ec2.stop_instances().instance_ids(&builder).send())
@@ -65,12 +61,13 @@ fn forgotten_pieces_go_with_the_next_command_on_any_machine() {
         .muck_elsewhere(&["plan", "--stack", "own", "--no-sweep"])
         .exits(0);
     assert!(!quiet.stderr.contains("swept"), "{}", quiet.stderr);
-    let faults = Faults::of(&world);
-    let denied = json!({"kind": "error", "code": "UnauthorizedOperation", "status": 403});
-    faults.set(&json!([{"service": "ec2", "fault": denied}]));
-    let denied = sdk.muck_elsewhere(&["plan", "--stack", "own"]).exits(0);
-    assert_eq!(denied.stderr, "");
-    faults.set(&json!([]));
+    if let Some(faults) = judge.faults() {
+        let denied = json!({"kind": "error", "code": "UnauthorizedOperation", "status": 403});
+        faults.set(&json!([{"service": "ec2", "fault": denied}]));
+        let denied = sdk.muck_elsewhere(&["plan", "--stack", "own"]).exits(0);
+        assert_eq!(denied.stderr, "");
+        faults.set(&json!([]));
+    }
     assert_eq!(sdk.instance_state(&worker), "running");
 
     // `up` works on its own stack, so only the other's pieces go.
@@ -91,22 +88,26 @@ fn forgotten_pieces_go_with_the_next_command_on_any_machine() {
         sdk.wait_for_state(id, "terminated", SOON);
     }
     assert!(!sdk.has_volume(&volume));
-    let left = Account::of(&world).left_overs();
+    let left = judge.account().left_overs();
     assert!(!left.iter().any(|line| line.contains(snapshot)), "{left:?}");
     for id in [&busy, &foreign] {
         assert_eq!(sdk.instance_state(id), "running", "{id}");
     }
 }
 
-#[test]
-fn a_stack_of_one_run_goes_and_one_that_is_kept_is_told() {
-    let world = World::without_booting();
+judged!(a_stack_of_one_run_goes_and_one_that_is_kept_is_told by local_cloud, moto);
+
+fn a_stack_of_one_run_goes_and_one_that_is_kept_is_told(judge: &dyn Judge) {
+    let machine = judge.machine();
     for stack in ["kept", "once", "half", "young"] {
-        world.muck(&["up", "--local", "--stack", stack]).exits(0);
+        machine.muck(&["up", "--stack", stack]).exits(0);
     }
-    let sdk = Sdk::of(&world);
+    let sdk = judge.sdk();
     let body = aws_sdk_s3::primitives::ByteStream::from_static(b"film");
-    let call = sdk.s3.put_object().bucket(Sdk::bucket("kept", "output"));
+    let call = sdk
+        .s3
+        .put_object()
+        .bucket(judge.access().bucket("kept", "output"));
     sdk.run(call.key("media/a").body(body).send())
         .expect("puts");
     sdk.tag_stack("kept", &[("muck:expires", LONG_PAST)]);

@@ -1,0 +1,136 @@
+//! Moving pictures, with their sound: films and GIFs.
+
+use super::size::check_size;
+use super::{Certificate, Examined, TOLERANCE_FRAMES, agree, check_input, frame_seconds, sound};
+use crate::media::{Span, Stream};
+use crate::preset::{Expectation, Rate};
+
+/// Checks a film that must have video of `codec`.
+pub(super) fn check(
+    input: &Examined,
+    output: &Examined,
+    written: Option<u64>,
+    codec: &str,
+    expect: &Expectation,
+    faults: &mut Vec<String>,
+) -> Result<Certificate, String> {
+    let source_span = check_input(input)?;
+    let source = input.media.video().ok_or("the file has no video stream")?;
+    let copied = codec == Expectation::COPY;
+    let moving: Vec<&Stream> = output.media.of_kind("video").collect();
+    let (Some(&video), Some(span)) = (
+        moving.first(),
+        moving.first().and_then(|v| output.packets.of(v.index)),
+    ) else {
+        return Err("the output has no video".to_owned());
+    };
+    let streams = if copied {
+        input.media.videos().count()
+    } else {
+        1
+    };
+    if moving.len() != streams {
+        faults.push(format!(
+            "it has {} video streams, not {streams}",
+            moving.len()
+        ));
+    }
+    let codec = if copied { &source.codec } else { codec };
+    if video.codec != codec {
+        faults.push(format!("its video is {}, not {codec}", video.codec));
+    }
+    sound::check_streams(input, output, expect, faults);
+    if let Some(size) = expect.size {
+        check_size(source, video, size, faults);
+    }
+    // Where pictures begin later than sound, a constant rate fills the gap at the start.
+    let start = input.packets.whole().map_or(source_span.start, |s| s.start);
+    let most = expect.seconds.map_or(f64::INFINITY, f64::from);
+    let lengths = [source_span.length(), source_span.end - start].map(|length| length.min(most));
+    let slack = 2.0 * frame_seconds(source).max(frame_seconds(video));
+    if let Some(rate) = expect.rate {
+        let is_whole = source_span.length() <= most;
+        check_rate(video, is_whole.then_some(source_span), span, rate, faults);
+    }
+    if !lengths
+        .iter()
+        .any(|length| agree(span.length(), *length, slack))
+    {
+        faults.push(format!(
+            "it has {:.1} s of video, not {:.1} s",
+            span.length(),
+            lengths[0]
+        ));
+    }
+    let declared = video.duration.or(output.media.duration);
+    if declared.is_some_and(|d| !agree(d, span.length(), slack)) {
+        faults.push(format!(
+            "its header declares {:.1} s, but {:.1} s are in it",
+            declared.unwrap_or_default(),
+            span.length()
+        ));
+    }
+    if let Some(written) = written
+        && written.abs_diff(span.count) > 1
+    {
+        faults.push(format!(
+            "it has {} frames, but {written} were written",
+            span.count
+        ));
+    }
+    if let Some(decoded) = output.decoded
+        && decoded.abs_diff(span.count) > 1
+    {
+        faults.push(format!(
+            "it has {} frames, but {decoded} can be decoded",
+            span.count
+        ));
+    }
+    Ok(Certificate {
+        input_declared_seconds: source.duration.or(input.media.duration),
+        input_seconds: source_span.length(),
+        input_packets: source_span.count,
+        output_declared_seconds: declared,
+        output_seconds: span.length(),
+        output_frames: span.count,
+        size: (video.width, video.height),
+        ..Certificate::default()
+    })
+}
+
+/// `source` is the input's span if the output has all of it.
+fn check_rate(
+    video: &Stream,
+    source: Option<Span>,
+    span: Span,
+    rate: Rate,
+    faults: &mut Vec<String>,
+) {
+    match (rate, source) {
+        (Rate::Exact(n, d), _) => {
+            let wanted = f64::from(n) / f64::from(d);
+            // One part in a hundred, since the mean of a short film has few digits.
+            let is_right = |(a, b): (u32, u32)| {
+                b > 0 && (f64::from(a) / f64::from(b) - wanted).abs() <= wanted * 0.01
+            };
+            if !is_right(video.rate) && !is_right(video.mean_rate) {
+                let (a, b) = video.rate;
+                faults.push(format!("its frame rate is {a}/{b}, not {n}/{d}"));
+            }
+        }
+        (Rate::Source, Some(source)) => {
+            let near = |wanted: f64| {
+                (span.count as f64 - wanted).abs() <= (wanted * TOLERANCE_FRAMES).max(2.0)
+            };
+            let packets = source.count as f64;
+            // Interlaced pictures may come as two packets, one a field.
+            if !near(packets) && !near(packets / 2.0) {
+                faults.push(format!(
+                    "it has {} frames, not {}",
+                    span.count, source.count
+                ));
+            }
+        }
+        (Rate::Source, None) => {}
+    }
+}

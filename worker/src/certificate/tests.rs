@@ -1,0 +1,227 @@
+use super::*;
+use crate::preset::Presets;
+
+fn file(codec: &str, size: (u32, u32), rate: (u32, u32), seconds: f64, sound: bool) -> Examined {
+    let mut media = Media {
+        format: "mov,mp4,m4a".to_owned(),
+        duration: Some(seconds),
+        size: None,
+        streams: vec![Stream {
+            index: 0,
+            kind: "video".to_owned(),
+            codec: codec.to_owned(),
+            width: size.0,
+            height: size.1,
+            pixel: (1, 1),
+            rate,
+            mean_rate: rate,
+            duration: Some(seconds),
+            frames: None,
+            cover: false,
+        }],
+    };
+    let step = f64::from(rate.1) / f64::from(rate.0);
+    let mut packets = Packets::default();
+    let mut at = 0.0;
+    while at + step / 2.0 < seconds {
+        packets.read_line(&format!("0,{at},{at},{step}"));
+        at += step;
+    }
+    if sound {
+        media.streams.push(Stream {
+            index: 1,
+            kind: "audio".to_owned(),
+            codec: "aac".to_owned(),
+            ..Stream::default()
+        });
+        packets.read_line(&format!("1,0.0,0.0,{seconds}"));
+    }
+    Examined {
+        media,
+        packets,
+        decoded: None,
+    }
+}
+
+fn camera() -> Examined {
+    file("mjpeg", (640, 480), (15, 1), 4.0, true)
+}
+
+fn ipod() -> Examined {
+    file("mpeg4", (320, 240), (30_000, 1001), 4.0, true)
+}
+
+fn expect(preset: &str) -> Expectation {
+    let preset = Presets::builtin().get(preset).expect("a preset");
+    preset.outputs[0].expect.clone()
+}
+
+fn check(input: &Examined, output: &Examined, preset: &str) -> Result<Certificate, String> {
+    let frames = output.packets.of(0).map(|s| s.count);
+    check_output(input, output, frames, &expect(preset), "7.1")
+}
+
+#[test]
+fn a_right_output_gets_its_certificate() {
+    let certificate = check(&camera(), &ipod(), "ipod").expect("right");
+    assert_eq!(certificate.size, (320, 240));
+    assert_eq!(certificate.codecs, ["mpeg4", "aac"]);
+    assert_eq!(certificate.output_frames, 120);
+    let text = serde_json::to_string(&certificate).expect("json");
+    assert_eq!(
+        serde_json::from_str::<Certificate>(&text).expect("json"),
+        certificate
+    );
+    let silent = file("mjpeg", (641, 479), (15, 1), 4.0, false);
+    let web = file("h264", (642, 480), (15, 1), 4.0, false);
+    assert!(check(&silent, &web, "web").is_ok());
+    let turned = file("h264", (480, 642), (15, 1), 4.0, false);
+    assert!(check(&silent, &turned, "web").is_ok());
+}
+
+#[test]
+fn a_film_is_no_longer_than_its_file_may_hold() {
+    assert_eq!(check_length(600.0, Some(0)), Ok(()));
+    assert!(check_length(601.0, Some(0)).is_err());
+    assert_eq!(check_length(3600.0, Some(60_000)), Ok(()));
+    assert_eq!(check_length(86_000.0, Some(1 << 40)), Ok(()));
+    let error = check_length(90_000.0, Some(1 << 40)).expect_err("too long");
+    assert!(error.contains("more than the 86400 s"), "{error}");
+    assert!(check_length(90_000.0, None).is_err());
+}
+
+#[test]
+fn a_file_that_ends_in_the_middle_is_cut() {
+    let with = |format: &str, size: u64, cut: bool| {
+        let mut file = camera();
+        file.media.format = format.to_owned();
+        file.media.size = Some(size);
+        file.packets.cut = cut;
+        file
+    };
+    for (file, declares, cut) in [
+        (with("mpegts", 188_000, false), false, false),
+        (with("mpegts", 192_000, false), false, false),
+        (with("mpegts", 188_001, false), true, true),
+        (with("mov,mp4,m4a,3gp,3g2,mj2", 1000, true), true, true),
+        (with("matroska,webm", 1000, true), false, true),
+        (with("matroska,webm", 1000, true), true, false),
+        (with("avi", 1001, false), true, false),
+    ] {
+        assert_eq!(is_cut(&file, declares), cut, "{:?}", file.media);
+    }
+    let error = check_input(&with("mpegts", 188_001, false)).expect_err("is cut");
+    assert!(error.contains("cut short"), "{error}");
+}
+
+#[test]
+fn a_file_with_too_many_streams_is_refused() {
+    let mut file = camera();
+    let sound = file.media.streams[1].clone();
+    file.media.streams.resize(65, sound);
+    let error = check_input(&file).expect_err("has too many");
+    assert!(error.contains("65 streams"), "{error}");
+}
+
+#[test]
+fn pictures_that_are_too_large_are_refused() {
+    let check = |size| check_input(&file("png", size, (25, 1), 1.0, false)).map(drop);
+    assert_eq!(check((8192, 4320)), Ok(()));
+    let error = check((16_000, 16_000)).expect_err("too large");
+    assert!(error.contains("35389440 pixels"), "{error}");
+    assert!(check((0, 0)).is_err());
+}
+
+#[test]
+fn what_cannot_be_decoded_whole_is_not_right() {
+    let mut output = ipod();
+    output.decoded = Some(120);
+    assert!(check(&camera(), &output, "ipod").is_ok());
+    output.decoded = Some(100);
+    let error = check(&camera(), &output, "ipod").expect_err("is wrong");
+    assert!(
+        error.contains("120 frames, but 100 can be decoded"),
+        "{error}"
+    );
+}
+
+#[test]
+fn each_wrong_thing_is_told() {
+    let cases: [(Examined, &str); 7] = [
+        (
+            file("mpeg4", (320, 240), (30_000, 1001), 2.0, true),
+            "2.0 s of video, not 4.0 s",
+        ),
+        (
+            file("h264", (320, 240), (30_000, 1001), 4.0, true),
+            "its video is h264",
+        ),
+        (
+            file("mpeg4", (640, 480), (30_000, 1001), 4.0, true),
+            "640x480, not 320x240",
+        ),
+        (
+            file("mpeg4", (320, 240), (25, 1), 4.0, true),
+            "frame rate is 25/1",
+        ),
+        (
+            file("mpeg4", (320, 240), (30_000, 1001), 4.0, false),
+            "0 audio streams, not 1",
+        ),
+        (Examined::default(), "the output has no video"),
+        (
+            {
+                let mut lying = ipod();
+                lying.media.streams[0].duration = Some(9.0);
+                lying
+            },
+            "declares 9.0 s, but 4.0 s",
+        ),
+    ];
+    for (output, words) in cases {
+        let error = check(&camera(), &output, "ipod").expect_err("is wrong");
+        assert!(error.contains(words), "{error}");
+    }
+    let error = check_output(&camera(), &ipod(), Some(60), &expect("ipod"), "7");
+    let error = error.expect_err("wrong");
+    assert!(error.contains("120 frames, but 60 were written"), "{error}");
+    let few = file("h264", (640, 480), (5, 1), 4.0, true);
+    assert!(
+        check(&camera(), &few, "web")
+            .expect_err("wrong")
+            .contains("20 frames, not 60")
+    );
+}
+
+#[test]
+fn a_file_cut_short_is_seen_before_it_is_converted() {
+    let mut half = camera();
+    half.media.duration = Some(8.0);
+    half.media.streams[0].duration = Some(8.0);
+    let error = check_input(&half).expect_err("is cut");
+    assert!(
+        error.contains("declares 8.0 s, but 4.0 s are in it"),
+        "{error}"
+    );
+    // One of the two headers is right, as with an edit list.
+    half.media.duration = Some(4.0);
+    assert!(check_input(&half).is_ok());
+    half.media.duration = None;
+    half.media.streams[0].duration = None;
+    assert!(
+        check_input(&half).is_ok(),
+        "no declaration, as in live recordings"
+    );
+    half.media.streams[0].frames = Some(120);
+    let error = check_input(&half).expect_err("is cut");
+    assert!(
+        error.contains("declares 120 frames, but 60 are in it"),
+        "{error}"
+    );
+    half.media.streams[0].cover = true;
+    assert!(
+        check_input(&half)
+            .expect_err("no video")
+            .contains("no video stream")
+    );
+}

@@ -1,0 +1,277 @@
+//! From a preset and an input's facts to ffmpeg's arguments, and to what must come of them. Pure.
+
+use super::ladder::{MASTER, MEDIA_MIME, PLAYLIST_MIME};
+use super::{Expectation, Output, Preset, grammar};
+
+/// What of an input decides the arguments.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Facts {
+    /// Of the video as stored, in pixels.
+    pub width: u32,
+    pub height: u32,
+    /// Length of the video.
+    pub seconds: f64,
+    /// It has sound.
+    pub sound: bool,
+    /// Codecs of its video, audio and subtitle streams.
+    pub codecs: Vec<String>,
+}
+
+/// One run of ffmpeg.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// Threads of decoder and filters.
+    pub threads: u32,
+    /// Streams are copied, so packets without a time must be given one when read.
+    pub copies: bool,
+    /// Everything after the input, the names of outputs in it.
+    pub args: Vec<String>,
+    /// What must be there afterwards, in the order in which it is told.
+    pub files: Vec<PlannedFile>,
+}
+
+/// One file that ffmpeg writes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlannedFile {
+    /// Its name in the folder of the job.
+    pub file: String,
+    /// What follows the stem and a dot in the result's name, where a job has several outputs.
+    pub name: Option<String>,
+    pub mime: String,
+    pub check: Check,
+}
+
+/// How it is checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Check {
+    /// A film, sound or picture.
+    Media(Expectation),
+    /// A playlist that names exactly these playlists.
+    Master(Vec<String>),
+    /// A playlist whose segments are that file.
+    Playlist(String),
+}
+
+impl Facts {
+    /// A film with sound, to show what a preset does.
+    pub fn example() -> Self {
+        Self {
+            width: 1920,
+            height: 1080,
+            seconds: 0.0,
+            sound: true,
+            codecs: vec!["h264".to_owned(), "aac".to_owned()],
+        }
+    }
+}
+
+impl Preset {
+    /// What to run for an input. Of alternatives, one plan for each that takes the input's codecs:
+    /// the first one that comes to something counts.
+    ///
+    /// # Errors
+    /// A sentence, if no alternative takes the input's codecs.
+    pub fn plans(&self, facts: &Facts) -> Result<Vec<Plan>, String> {
+        let mut plan = Plan {
+            threads: self.threads,
+            copies: self
+                .outputs
+                .iter()
+                .any(|o| o.expect.video.as_deref() == Some(Expectation::COPY)),
+            args: Vec::new(),
+            files: Vec::new(),
+        };
+        if self.alternatives {
+            let takes = |output: &&Output| {
+                output
+                    .codecs
+                    .as_ref()
+                    .is_none_or(|known| facts.codecs.iter().all(|codec| known.contains(codec)))
+            };
+            let plans: Vec<Plan> = self
+                .outputs
+                .iter()
+                .filter(takes)
+                .map(|output| {
+                    let mut one = plan.clone();
+                    self.add(&mut one, output, facts, None);
+                    one
+                })
+                .collect();
+            if plans.is_empty() {
+                return Err(format!(
+                    "no output of the preset `{}` takes the codecs {}",
+                    self.name,
+                    facts.codecs.join(", ")
+                ));
+            }
+            return Ok(plans);
+        }
+        for output in &self.outputs {
+            let name = (self.outputs.len() > 1).then(|| output.tail());
+            match &output.ladder {
+                Some(_) => self.add_ladder(&mut plan, output, facts),
+                None => self.add(&mut plan, output, facts, name),
+            }
+        }
+        Ok(vec![plan])
+    }
+
+    /// What is run for a film of 1920x1080 with sound, for people: `INPUT` stands for the file. Of
+    /// alternatives one each. The program adds what bounds the reading of a stranger's file.
+    pub fn commands(&self) -> Vec<Vec<String>> {
+        let mut facts = Facts::example();
+        if self.alternatives {
+            // Every container takes no codec.
+            facts.codecs.clear();
+        }
+        self.plans(&facts)
+            .into_iter()
+            .flatten()
+            .map(|plan| {
+                let mut words: Vec<String> = ["ffmpeg", "-i", "INPUT"].map(str::to_owned).into();
+                words.extend(plan.args);
+                words
+            })
+            .collect()
+    }
+
+    fn add(&self, plan: &mut Plan, output: &Output, facts: &Facts, name: Option<String>) {
+        let file = format!("output.{}", output.tail());
+        plan.args
+            .extend(["-threads".to_owned(), self.threads.to_string()]);
+        let seconds = if facts.seconds > 0.0 {
+            format!("{:.3}", facts.seconds)
+        } else {
+            grammar::SECONDS.to_owned()
+        };
+        plan.args.extend(
+            output
+                .args
+                .iter()
+                .map(|arg| arg.replace(grammar::SECONDS, &seconds)),
+        );
+        // `file:` keeps a name from being taken for a URL or an option.
+        plan.args.push(format!("file:{file}"));
+        plan.files.push(PlannedFile {
+            file,
+            name,
+            mime: output.mime.clone(),
+            check: Check::Media(output.expect.clone()),
+        });
+    }
+
+    fn add_ladder(&self, plan: &mut Plan, output: &Output, facts: &Facts) {
+        let Some(ladder) = &output.ladder else { return };
+        plan.args.extend(ladder.args(output, facts, self.threads));
+        let rungs = ladder.rungs_for(facts);
+        let mut put = |file: String, mime: &str, check| {
+            plan.files.push(PlannedFile {
+                name: Some(format!("{}/{file}", output.tail())),
+                file,
+                mime: mime.to_owned(),
+                check,
+            });
+        };
+        let playlists = rungs.iter().map(|r| format!("{}.m3u8", r.name())).collect();
+        put(MASTER.to_owned(), PLAYLIST_MIME, Check::Master(playlists));
+        for rung in rungs {
+            let media = format!("{}.mp4", rung.name());
+            let playlist = Check::Playlist(media.clone());
+            put(format!("{}.m3u8", rung.name()), PLAYLIST_MIME, playlist);
+            put(media, MEDIA_MIME, Check::Media(rung.expect(&output.expect)));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::super::Presets;
+    use super::*;
+
+    fn plan(preset: &str, facts: &Facts) -> Plan {
+        let preset = Presets::builtin().get(preset).expect("exists");
+        preset.plans(facts).expect("a plan").remove(0)
+    }
+
+    fn names(plan: &Plan) -> Vec<&str> {
+        plan.files
+            .iter()
+            .map(|file| file.name.as_deref().unwrap_or(&file.file))
+            .collect()
+    }
+
+    #[test]
+    fn one_output_has_no_name_and_several_have() {
+        let facts = Facts::example();
+        assert_eq!(names(&plan("ipod", &facts)), ["output.mov"]);
+        let mut facts = facts;
+        facts.seconds = 12.5;
+        let plan = plan("thumbnails", &facts);
+        assert_eq!(names(&plan), ["poster.jpg", "sheet.jpg"]);
+        let line = plan.args.join(" ");
+        assert!(line.contains("fps=16/12.500,"), "{line}");
+        assert!(
+            line.contains(" file:output.poster.jpg -threads 1 "),
+            "{line}"
+        );
+    }
+
+    #[test]
+    fn rungs_above_the_input_are_left_out() {
+        let rungs = |width, height| {
+            let facts = Facts {
+                width,
+                height,
+                ..Facts::example()
+            };
+            let plan = plan("hls", &facts);
+            names(&plan)
+                .into_iter()
+                .filter(|name| Path::new(name).extension().is_some_and(|e| e == "mp4"))
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        };
+        let all = [
+            "hls/1080p.mp4",
+            "hls/720p.mp4",
+            "hls/480p.mp4",
+            "hls/360p.mp4",
+        ];
+        assert_eq!(rungs(3840, 2160), all);
+        assert_eq!(rungs(1080, 1920), all);
+        assert_eq!(rungs(640, 480), all[2..]);
+        assert_eq!(rungs(160, 120), all[3..]);
+    }
+
+    #[test]
+    fn a_film_without_sound_has_a_ladder_without_sound() {
+        let facts = Facts {
+            sound: false,
+            ..Facts::example()
+        };
+        let line = plan("hls", &facts).args.join(" ");
+        assert!(
+            line.contains("-var_stream_map v:0,name:1080p v:1,name:720p"),
+            "{line}"
+        );
+        assert!(!line.contains("0:a:0"), "{line}");
+    }
+
+    #[test]
+    fn the_container_follows_the_codecs() {
+        let with = |codecs: &[&str]| {
+            let codecs = codecs.iter().map(|c| (*c).to_owned()).collect();
+            let facts = Facts {
+                codecs,
+                ..Facts::example()
+            };
+            plan("remux", &facts).files[0].file.clone()
+        };
+        assert_eq!(with(&["h264", "aac"]), "output.mp4");
+        assert_eq!(with(&["mjpeg", "pcm_u8"]), "output.mkv");
+        assert_eq!(with(&["h264", "aac", "subrip"]), "output.mkv");
+    }
+}

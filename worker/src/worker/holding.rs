@@ -1,0 +1,154 @@
+//! From the receipt of one message to its end: the hold is renewed, work that a fault broke off is
+//! tried again where this is the last chance, and what isn't finished is given back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::held::{Held, Stage};
+use super::job::{Done, Fault, Job};
+use super::{LOOK, Worker};
+
+/// How often a hold is renewed in its time: two renewals may be lost before the message is.
+const RENEWALS: u32 = 3;
+
+/// Pauses between tries of a job whose message would become a dead letter if it were given back once
+/// more. S3's and SQS's own troubles mostly pass in seconds; a disk gets room when another job ends.
+const LAST_CHANCES: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(20)];
+
+/// What became of a message.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// It is answered and deleted.
+    Answered,
+    /// It was given back, by nobody's fault.
+    GivenBack,
+    /// The machine failed; the message was given back or, at its last chance, given up.
+    Fault(String),
+}
+
+impl Worker<'_> {
+    /// Works on one message while renewing its hold.
+    pub(super) async fn work_on(&self, held: &Arc<Held>) -> Outcome {
+        if self.clock.now() >= self.data.expires {
+            self.give_back(held, Duration::ZERO).await;
+            return Outcome::GivenBack;
+        }
+        let job = Job { worker: self, held };
+        let done = if let Some(notice) = self.leaving.notice() {
+            // Asked to leave while the message was on its way: the work does not begin.
+            Ok(Done::Interrupted(notice.why))
+        } else {
+            tokio::select! {
+                biased;
+                done = self.try_on(&job) => done,
+                () = self.keep_holding(held) => Ok(Done::Answered),
+                why = self.must_go(held) => Ok(Done::Interrupted(why)),
+            }
+        };
+        if let Ok(Done::Interrupted(why)) = &done {
+            tracing::info!("{why}: message {} goes back to the queue", held.delivery.id);
+        }
+        match done {
+            Ok(Done::Answered) => Outcome::Answered,
+            Ok(Done::GiveBack(after)) => {
+                self.give_back(held, after).await;
+                Outcome::GivenBack
+            }
+            Ok(Done::Interrupted(why)) => {
+                let why = format!("this machine had to leave it: {why}");
+                if !self.give_up(&job, &why).await {
+                    self.give_back(held, Duration::ZERO).await;
+                }
+                Outcome::GivenBack
+            }
+            Err(Fault(why)) => {
+                if !self.give_up(&job, &why).await {
+                    self.give_back(held, Duration::ZERO).await;
+                }
+                Outcome::Fault(why)
+            }
+        }
+    }
+
+    /// Goes through the job's steps; at the message's last chance more than once.
+    async fn try_on(&self, job: &Job<'_>) -> Result<Done, Fault> {
+        for pause in LAST_CHANCES {
+            match job.run().await {
+                Err(Fault(why)) if self.is_last_chance(job.held).await => {
+                    tracing::warn!("{why}; trying again in {} s", pause.as_secs());
+                    self.clock.sleep(pause).await;
+                }
+                done => return done,
+            }
+        }
+        job.run().await
+    }
+
+    /// At the last chance, answers the message with the failure. Whether it is answered.
+    async fn give_up(&self, job: &Job<'_>, why: &str) -> bool {
+        if !self.is_last_chance(job.held).await {
+            return false;
+        }
+        let times = job.held.delivery.times;
+        let why = format!("given up after {times} tries; the last: {why}");
+        match job.give_up(&why).await {
+            Ok(answered) => answered,
+            Err(Fault(error)) => {
+                tracing::warn!("{error}");
+                false
+            }
+        }
+    }
+
+    /// Whether the queue would bury the message rather than hand it out again. Not known is no.
+    async fn is_last_chance(&self, held: &Held) -> bool {
+        match self.inbox.max_receives().await {
+            Ok(most) => most.is_some_and(|most| held.delivery.times >= most),
+            Err(error) => {
+                tracing::warn!("{error}");
+                false
+            }
+        }
+    }
+
+    /// Renews the hold for ever. A renewal that fails is only told: should another worker get the
+    /// message too, the verdict decides.
+    async fn keep_holding(&self, held: &Held) {
+        loop {
+            tokio::time::sleep(self.hold / RENEWALS).await;
+            if let Err(error) = self.inbox.hold(&held.delivery, self.hold).await {
+                tracing::warn!("{error}");
+            }
+        }
+    }
+
+    /// Returns when this message has to be given back: the machine goes, and the work will not be
+    /// done by then. What is known to take longer goes at once, so that another can begin.
+    async fn must_go(&self, held: &Held) -> String {
+        self.leaving.noticed().await;
+        loop {
+            let Some(notice) = self.leaving.notice() else {
+                // A notice is never taken back.
+                return String::new();
+            };
+            let left = notice.left();
+            let goes = match held.stage() {
+                Stage::Fetching => true,
+                Stage::Working => held.eta().is_some_and(|eta| eta > left),
+                Stage::Storing => false,
+            };
+            if goes || left.is_zero() {
+                return notice.why;
+            }
+            self.leaving.wait(LOOK.min(left)).await;
+        }
+    }
+
+    /// Gives a message back, to be seen again after that time. If even that fails, the queue does
+    /// it by itself when the hold is over.
+    async fn give_back(&self, held: &Held, after: Duration) {
+        if let Err(error) = self.inbox.hold(&held.delivery, after).await {
+            tracing::warn!("{error}");
+        }
+    }
+}
