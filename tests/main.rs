@@ -4,6 +4,7 @@ mod archive;
 mod bad_files;
 mod bad_input;
 mod bakes;
+mod bench;
 mod crash_point;
 mod crash_sweep;
 mod failed_letters;

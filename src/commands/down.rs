@@ -109,10 +109,10 @@ fn tell(cloud: &Cloud, report: &TeardownReport, session: &Session) -> Result<()>
             .ui
             .json(&json!({ "stack": cloud.names.stack, "report": report }))?;
     }
-    for error in &report.errors {
-        session.events.warn(error);
-    }
     if report.is_clean() {
+        for error in &report.errors {
+            session.events.warn(error);
+        }
         session.events.note(clean_text(cloud, report));
         return Ok(());
     }
@@ -124,7 +124,11 @@ fn tell(cloud: &Cloud, report: &TeardownReport, session: &Session) -> Result<()>
         .unknown
         .iter()
         .map(|what| format!("\n  unknown: {what}"));
-    let list: String = left.chain(unknown).collect();
+    let why = report
+        .errors
+        .iter()
+        .map(|error| format!("\n  why: {error}"));
+    let list: String = left.chain(unknown).chain(why).collect();
     let what = match report.left.len() {
         0 => "it is not certain that nothing is left".to_owned(),
         1 => "1 thing is left".to_owned(),

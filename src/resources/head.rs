@@ -53,8 +53,16 @@ pub(super) async fn head(
         .send()
         .await
         .map_err(Cause::from)
-        .err()
-        .filter(|reason| reason.code.is_some());
-    cause.message = format!("S3 answered HTTP {status} and no reason");
-    Err(reason.unwrap_or(cause))
+        .err();
+    match reason {
+        Some(reason) if reason.is("NoSuchKey") => Ok(None),
+        Some(reason) if reason.code.is_some() => Err(reason),
+        _ => {
+            // "If you don't have the s3:ListBucket permission, Amazon S3 returns an HTTP status code 403 ("access
+            // denied") error" (Amazon S3 API Reference, HeadObject).
+            cause.code = (status == 403).then(|| "AccessDenied".to_owned());
+            cause.message = format!("S3 answered HTTP {status} and no reason");
+            Err(cause)
+        }
+    }
 }
