@@ -2,6 +2,7 @@
 //! runs them one after the other; `docs/benchmark.md` has a run's tables and says what is compared.
 
 mod conversion;
+mod loops;
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};

@@ -87,10 +87,17 @@ impl Yard {
             .env("PATH", std::env::var_os("PATH").expect("PATH"))
             .env("AWS_EC2_METADATA_DISABLED", "true")
             .env("AWS_SDK_UA_APP_ID", client)
-            .envs(self.access.iter().map(|(name, value)| (name, value)))
+            .envs(self.access())
             .stdin(Stdio::null())
             .stdout(Stdio::null());
         command
+    }
+
+    /// What AWS programs read of their environment.
+    pub fn access(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.access
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()))
     }
 
     /// Starts one; its log goes into a file.

@@ -6,6 +6,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use nix::fcntl::{Flock, FlockArg};
 use sha2::{Digest, Sha256};
@@ -32,6 +33,11 @@ const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 const FINISH: &str = "set -eu; cd \"$1\"; mkdir -p dev proc sys run tmp; chmod 755 .; rm -f etc/hostname; \
     : >etc/machine-id; ln -sfn ../run/systemd/resolve/stub-resolv.conf etc/resolv.conf; \
     printf '127.0.0.1 localhost\\n' >etc/hosts";
+
+/// A guest tells what its boot changed by the inodes' own times, in whole seconds that it counts back from now, so it
+/// may be two early. No AMI is so young that its files would be taken for the boot's; a root that was unpacked just now
+/// is kept back until it is old enough.
+const SETTLED: Duration = Duration::from_secs(3);
 
 /// All that decides what is in a base root.
 pub(super) struct Base {
@@ -178,7 +184,9 @@ impl Base {
             .command("sh")
             .args(["-c", FINISH, "finish"])
             .arg(&root))?;
-        fs::remove_file(&tar).map_err(|error| failure("delete", &tar, &error))
+        fs::remove_file(&tar).map_err(|error| failure("delete", &tar, &error))?;
+        std::thread::sleep(SETTLED);
+        Ok(())
     }
 }
 
