@@ -16,7 +16,8 @@ use super::scan::plain;
 use super::submit::blocking;
 use crate::cloud::Cloud;
 use crate::error::{Error, Result};
-use crate::resources::object::{self, Content, MOST_PARTS, Multipart, Part, Place};
+use crate::resources::multipart::{MOST_PARTS, Multipart, Part};
+use crate::resources::object::{self, Content, Place};
 
 const MIB: u64 = 1 << 20;
 /// Up to here a file is read into memory once, digested and sent from there.

@@ -262,6 +262,8 @@ const SUBMIT: &[Need] = &[
         &["s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject"],
         &[MEDIA_IN],
     ),
+    need(&["s3:ListBucketMultipartUploads"], &[On::Buckets(&[Input])])
+        .only("the answer to the beginning of an upload in parts may be lost"),
     need(TELL_ABSENT, &[On::Buckets(&[Input])]),
 ];
 

@@ -14,6 +14,7 @@ pub mod instance;
 pub mod instance_profile;
 pub mod instance_type;
 pub mod message;
+pub mod multipart;
 mod newborn;
 pub mod object;
 pub mod placement;

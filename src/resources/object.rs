@@ -1,9 +1,8 @@
-//! S3 objects: look, put, put in parts, get a range. (The buckets themselves are made elsewhere.)
+//! S3 objects: look, put, get a range. (The buckets themselves are made elsewhere.)
 //!
 //! Every call carries `ExpectedBucketOwner`: a bucket of our name in another's hands is refused.
 
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
@@ -16,10 +15,7 @@ use crate::error::{Error, Result};
 
 /// User metadata that carries the content's SHA-256: S3 itself has no SHA-256 over the whole of an
 /// object that was put in parts.
-const META_SHA256: &str = "sha256";
-/// S3's limits for an object that is put in parts: <https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html>
-pub const MOST_PARTS: u64 = 10_000;
-
+pub(super) const META_SHA256: &str = "sha256";
 /// Where an object is.
 #[derive(Debug, Clone, Copy)]
 pub struct Place<'a> {
@@ -95,151 +91,6 @@ pub async fn put(cloud: &Cloud, place: Place<'_>, content: &Content, body: Bytes
         .await
         .map(|_| ())
         .map_err(|error| failure(cloud, "store", place, Cause::from(error)))
-}
-
-/// An upload in parts that is under way. Complete or abort it: unfinished ones cost storage.
-#[derive(Debug, Clone)]
-pub struct Multipart {
-    bucket: String,
-    key: String,
-    id: String,
-}
-
-/// A part that S3 has.
-#[derive(Debug, Clone)]
-pub struct Part {
-    /// From 1.
-    number: i32,
-    etag: Option<String>,
-    crc32: Option<String>,
-}
-
-impl Multipart {
-    pub async fn begin(cloud: &Cloud, place: Place<'_>, content: &Content) -> Result<Self> {
-        let answer = cloud
-            .aws
-            .s3
-            .create_multipart_upload()
-            .bucket(place.bucket)
-            .key(place.key)
-            .expected_bucket_owner(&cloud.aws.account)
-            .content_type(&content.mime)
-            .metadata(META_SHA256, &content.sha256)
-            .send()
-            .await
-            .map_err(|error| failure(cloud, "store", place, Cause::from(error)))?;
-        let id = answer.upload_id.ok_or_else(|| {
-            failure(
-                cloud,
-                "store",
-                place,
-                "S3 named no id for the upload in parts".into(),
-            )
-        })?;
-        Ok(Self {
-            bucket: place.bucket.to_owned(),
-            key: place.key.to_owned(),
-            id,
-        })
-    }
-
-    fn place(&self) -> Place<'_> {
-        Place {
-            bucket: &self.bucket,
-            key: &self.key,
-        }
-    }
-
-    /// Sends part `number` (from 1).
-    pub async fn part(&self, cloud: &Cloud, number: i32, body: Bytes) -> Result<Part> {
-        let answer = cloud
-            .aws
-            .s3
-            .upload_part()
-            .bucket(&self.bucket)
-            .key(&self.key)
-            .expected_bucket_owner(&cloud.aws.account)
-            .upload_id(&self.id)
-            .part_number(number)
-            .body(ByteStream::from(body))
-            .send()
-            .await
-            .map_err(|error| failure(cloud, "store a part of", self.place(), Cause::from(error)))?;
-        Ok(Part {
-            number,
-            etag: answer.e_tag,
-            crc32: answer.checksum_crc32,
-        })
-    }
-
-    /// Makes the object of its parts, in any order given, which are `content`.
-    ///
-    /// An upload that is no longer there may be one whose completion was answered, but not to us: then the
-    /// object is.
-    pub async fn complete(
-        &self,
-        cloud: &Cloud,
-        mut parts: Vec<Part>,
-        content: &Content,
-    ) -> Result<()> {
-        parts.sort_by_key(|part| part.number);
-        let parts = parts
-            .into_iter()
-            .map(|part| {
-                CompletedPart::builder()
-                    .part_number(part.number)
-                    .set_e_tag(part.etag)
-                    .set_checksum_crc32(part.crc32)
-                    .build()
-            })
-            .collect();
-        let outcome = cloud
-            .aws
-            .s3
-            .complete_multipart_upload()
-            .bucket(&self.bucket)
-            .key(&self.key)
-            .expected_bucket_owner(&cloud.aws.account)
-            .upload_id(&self.id)
-            .multipart_upload(
-                CompletedMultipartUpload::builder()
-                    .set_parts(Some(parts))
-                    .build(),
-            )
-            .send()
-            .await
-            .map_err(Cause::from);
-        let Err(cause) = outcome else {
-            return Ok(());
-        };
-        if cause.is("NoSuchUpload") && content.is(head(cloud, self.place()).await?.as_ref()) {
-            return Ok(());
-        }
-        Err(failure(cloud, "complete", self.place(), cause))
-    }
-
-    /// Throws the parts away.
-    pub async fn abort(&self, cloud: &Cloud) -> Result<()> {
-        cloud
-            .aws
-            .s3
-            .abort_multipart_upload()
-            .bucket(&self.bucket)
-            .key(&self.key)
-            .expected_bucket_owner(&cloud.aws.account)
-            .upload_id(&self.id)
-            .send()
-            .await
-            .map(|_| ())
-            .map_err(|error| {
-                failure(
-                    cloud,
-                    "abort the upload of",
-                    self.place(),
-                    Cause::from(error),
-                )
-            })
-    }
 }
 
 /// A piece of an object on its way here.
@@ -422,7 +273,7 @@ impl From<&str> for Cause {
     }
 }
 
-fn failure(cloud: &Cloud, verb: &str, place: Place<'_>, cause: Cause) -> Error {
+pub(super) fn failure(cloud: &Cloud, verb: &str, place: Place<'_>, cause: Cause) -> Error {
     let missing = cause.is("NoSuchBucket");
     let error = Error::failed(format!(
         "cannot {verb} {} in bucket {}",
