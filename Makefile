@@ -1,5 +1,5 @@
 # One profile (dev, with overrides in Cargo.toml) serves everything, so each crate is compiled once.
-.PHONY: build demo test crash-sweep fault-sweep hostile soak test-vm bench-lifecycle bench-teardown check format
+.PHONY: build demo test crash-sweep fault-sweep hostile soak test-vm bench bench-lifecycle bench-teardown check format
 
 build:
 	sh scripts/prerequisites.sh build
@@ -63,6 +63,15 @@ bench-teardown:
 	sh scripts/prerequisites.sh test
 	cargo build --workspace --all-targets
 	OBJECTS="$(OBJECTS)" cargo test --workspace --test stories -- --ignored teardown_bench
+
+# The worker beside ffmpeg alone, submit and results beside s5cmd and aws, many workers beside one; half an hour and more on
+# a machine that does nothing else. Tables are kept in target/sweeps/. CLIPS, FILES, LARGE, JOBS and WAIT make it smaller.
+bench:
+	sh scripts/prerequisites.sh test
+	sh scripts/python-tools.sh bench
+	cargo build --workspace --all-targets
+	CLIPS="$(CLIPS)" FILES="$(FILES)" LARGE="$(LARGE)" JOBS="$(JOBS)" WAIT="$(WAIT)" \
+		cargo test --workspace --test stories -- --ignored --test-threads 1 --skip bench::loops::a_waiting_worker bench::
 
 # What every commit must pass: format, lints, and the tests that need no boot.
 check:

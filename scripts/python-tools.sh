@@ -2,11 +2,25 @@
 # Makes target/python: a virtual environment with the Python programs that some tests ask (moto_server, linters of
 # policies), at the versions and hashes of tests/python/requirements.txt. Does nothing where it is there already.
 # A copied one works: whatever is used of it is run as `target/python/bin/python -m …`.
+#
+# `python-tools.sh bench` makes target/python-bench instead, with the programs that `make bench` compares with.
 set -eu
 cd "$(dirname "$0")/.."
 
-list=tests/python/requirements.txt
-place=${CARGO_TARGET_DIR:-target}/python
+case "${1:-tests}" in
+tests)
+    list=tests/python/requirements.txt
+    place=${CARGO_TARGET_DIR:-target}/python
+    ;;
+bench)
+    list=tests/python/bench.txt
+    place=${CARGO_TARGET_DIR:-target}/python-bench
+    ;;
+*)
+    echo "usage: $0 [tests|bench]" >&2
+    exit 2
+    ;;
+esac
 # Written last: what was interrupted is made anew.
 stamp=$place/made-from
 
@@ -25,7 +39,7 @@ if [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ] && "$place/bin/python" -c '' 2>
     exit 0
 fi
 
-echo "python-tools: installing moto_server and policy linters into $place" >&2
+echo "python-tools: installing what $list names into $place" >&2
 rm -rf "$place"
 mkdir -p "$(dirname "$place")"
 python3 -m venv "$place" ||

@@ -12,6 +12,7 @@ use futures::stream::{self, StreamExt as _};
 use crate::harness::World;
 use crate::harness::account::Account;
 use crate::harness::machine::{Access, Machine};
+use crate::harness::memory::wait_measured;
 use crate::harness::sdk::Sdk;
 use crate::harness::sweep::{keep_table, number};
 
@@ -94,12 +95,7 @@ fn measure(world: &World, stack: &str, entries: usize) -> Measured {
         .stderr(std::process::Stdio::piped())
         .spawn()
         .expect("muck starts");
-    let status = format!("/proc/{}/status", child.id());
-    let mut memory = 0;
-    while child.try_wait().expect("waits").is_none() {
-        memory = high_water(&status).unwrap_or(0).max(memory);
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    let (_, memory) = wait_measured(&mut child);
     let took = clock.elapsed();
     let output = child.wait_with_output().expect("ended");
     let talk = String::from_utf8_lossy(&output.stderr);
@@ -124,13 +120,6 @@ fn measure(world: &World, stack: &str, entries: usize) -> Measured {
         took,
         memory,
     }
-}
-
-/// `VmHWM` of a process that is still there, in KiB.
-fn high_water(status: &str) -> Option<u64> {
-    let text = std::fs::read_to_string(status).ok()?;
-    let line = text.lines().find(|line| line.starts_with("VmHWM:"))?;
-    line.split_whitespace().nth(1)?.parse().ok()
 }
 
 /// `count` objects under `keys` different keys.

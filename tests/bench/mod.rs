@@ -3,6 +3,7 @@
 
 mod conversion;
 mod loops;
+mod transfer;
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};

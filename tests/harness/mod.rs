@@ -12,6 +12,7 @@ pub mod lane;
 pub mod linter;
 pub mod machine;
 pub mod media;
+pub mod memory;
 pub mod moto;
 pub mod policy;
 pub mod python;

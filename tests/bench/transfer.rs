@@ -1,0 +1,261 @@
+//! `muck submit` and `muck results` against s5cmd and `aws s3 cp` on the same S3 endpoint.
+//!
+//! They do the same to S3, and `muck` does more: it works out MD5 and SHA-256 of every file, looks whether S3 has it, sends
+//! a message for each, and compares what it fetches with the MD5 in its key.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
+use futures::stream::{self, StreamExt as _};
+use md5::{Digest as _, Md5};
+
+use super::{RUNS, Way, table, timed};
+use crate::harness::World;
+use crate::harness::lane::noise;
+use crate::harness::machine::{Access, Machine};
+use crate::harness::memory::wait_measured;
+use crate::harness::python;
+use crate::harness::sdk::Sdk;
+use crate::harness::sweep::{keep_table, number, tell};
+
+/// Small files, and the bytes of the first; each has a few more than the one before.
+const FILES: u64 = 2000;
+const SMALL: usize = 40_000;
+/// Mebibytes of the large one.
+const LARGE: u64 = 2048;
+
+#[test]
+#[ignore = "takes many minutes: run it by `make bench`"]
+fn files_go_and_come_as_fast_as_by_other_programs() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let count = number("FILES").unwrap_or(FILES);
+    let small = folder.path().join("small");
+    std::fs::create_dir(&small).expect("makes it");
+    for index in 0..count {
+        let bytes = SMALL + usize::try_from(index).expect("fits");
+        std::fs::write(small.join(format!("{index:05}.avi")), noise(bytes)).expect("writes");
+    }
+    let mebibytes = number("LARGE").unwrap_or(LARGE);
+    let large = folder.path().join("large");
+    std::fs::create_dir(&large).expect("makes it");
+    write_large(&large.join("film.avi"), mebibytes);
+
+    let mut tables = Vec::new();
+    let mut slow = Vec::new();
+    for (what, files) in [
+        (
+            format!("{count} files of about {} kB", SMALL / 1000),
+            &small,
+        ),
+        (format!("one file of {mebibytes} MiB"), &large),
+    ] {
+        let (sent, fetched) = compare(files);
+        for (verb, ways) in [("send", sent), ("fetch", fetched)] {
+            let [muck, others @ ..] = &ways[..] else {
+                unreachable!("muck is the first")
+            };
+            let best = others
+                .iter()
+                .min_by(|one, other| one.0.median().total_cmp(&other.0.median()))
+                .expect("others");
+            let ratio = muck.0.median() / best.0.median();
+            let all: Vec<&Way> = ways.iter().map(|(way, _)| way).collect();
+            let mut text = table(&format!("{verb} {what}"), &all, &best.0);
+            for (way, memory) in &ways {
+                text += &format!(
+                    "  {:<28} at most {:.0} MiB resident\n",
+                    way.name,
+                    *memory as f64 / 1024.0
+                );
+            }
+            tables.push(text);
+            if ratio > 1.0 {
+                slow.push(format!("{verb} {what}: x {ratio:.2}"));
+            }
+        }
+    }
+    keep_table("bench-transfer.txt", &tables.join("\n"));
+    assert!(slow.is_empty(), "slower than the faster: {slow:?}");
+}
+
+/// Bytes that nothing can pack: what `noise` makes, with the number of each mebibyte in front.
+fn write_large(path: &Path, mebibytes: u64) {
+    use std::io::Write as _;
+
+    let mut file = std::io::BufWriter::new(std::fs::File::create(path).expect("a file"));
+    let piece = noise((1 << 20) - 8);
+    for index in 0..mebibytes {
+        file.write_all(&index.to_le_bytes()).expect("writes");
+        file.write_all(&piece).expect("writes");
+    }
+    file.flush().expect("writes");
+}
+
+/// A way, and the most memory that it had in any run, in KiB.
+type Taken = (Way, u64);
+
+/// Sends and fetches the files of a folder, in turns: muck first, the others behind it.
+fn compare(files: &Path) -> (Vec<Taken>, Vec<Taken>) {
+    let new = || {
+        ["muck", "s5cmd", "aws s3 cp"]
+            .map(|name| (Way::new(name), 0))
+            .into_iter()
+            .collect::<Vec<Taken>>()
+    };
+    let (mut sent, mut fetched) = (new(), new());
+    for _ in 0..RUNS {
+        // A local cloud of its own each time: nothing is there already, and the disk is given back.
+        let world = World::without_booting();
+        world.muck(&["plan", "--local"]).exits(3);
+        let access = Access::of(&world);
+        let machine = Machine::new(&access, "bench").patient();
+        machine.muck(&["up", "--stack", "b"]).exits(0);
+        let bucket = Sdk::bucket("b", "input");
+        let from = files.to_str().expect("UTF-8");
+        let mut s5cmd = tool(&access, "s5cmd");
+        s5cmd.args(["cp", &format!("{from}/"), &format!("s3://{bucket}/s5cmd/")]);
+        let mut aws = tool(&access, "aws");
+        aws.args([
+            "s3",
+            "cp",
+            "--recursive",
+            "--only-show-errors",
+            from,
+            &format!("s3://{bucket}/aws/"),
+        ]);
+        let mut muck = machine.command(&["submit", from, "--stack", "b", "--batch", "b"]);
+        for (way, command) in sent.iter_mut().zip([&mut muck, &mut s5cmd, &mut aws]) {
+            run(way, command);
+        }
+
+        convert_all(&world, files);
+        let bucket = Sdk::bucket("b", "output");
+        let place = |name: &str| {
+            machine
+                .work()
+                .join(name)
+                .to_str()
+                .expect("UTF-8")
+                .to_owned()
+        };
+        let mut s5cmd = tool(&access, "s5cmd");
+        s5cmd.args([
+            "cp",
+            &format!("s3://{bucket}/media/*"),
+            &(place("s5cmd") + "/"),
+        ]);
+        let mut aws = tool(&access, "aws");
+        aws.args(["s3", "cp", "--recursive", "--only-show-errors"]);
+        aws.args([&format!("s3://{bucket}/media/"), &place("aws")]);
+        let mut muck =
+            machine.command(&["results", &place("muck"), "--stack", "b", "--batch", "b"]);
+        for (way, command) in fetched.iter_mut().zip([&mut muck, &mut s5cmd, &mut aws]) {
+            run(way, command);
+        }
+        assert_eq!(
+            count(&machine.work().join("muck")),
+            count(files),
+            "all came"
+        );
+        tell(format!(
+            "{:?}",
+            sent.iter()
+                .chain(&fetched)
+                .map(|(way, _)| &way.runs)
+                .collect::<Vec<_>>()
+        ));
+    }
+    (sent, fetched)
+}
+
+fn run((way, memory): &mut Taken, command: &mut Command) {
+    let log = tempfile::NamedTempFile::new().expect("a file");
+    let output = || log.reopen().expect("opens");
+    command
+        .stdin(Stdio::null())
+        .stdout(output())
+        .stderr(output());
+    way.add(timed(|| {
+        let mut child = command.spawn().expect("starts");
+        let (end, most) = wait_measured(&mut child);
+        *memory = most.max(*memory);
+        let said = std::fs::read_to_string(log.path()).unwrap_or_default();
+        assert!(end.success(), "{command:?}: {said}");
+    }));
+}
+
+/// A program of `scripts/python-tools.sh bench`, told where S3 is.
+fn tool(access: &Access, name: &str) -> Command {
+    let mut command = Command::new(python::bench_tool(name));
+    access.pass_to(&mut command);
+    // Their own names for what others know as AWS_ENDPOINT_URL and AWS_REGION.
+    command.env("S3_ENDPOINT_URL", &access.url);
+    command.env("AWS_DEFAULT_REGION", &access.region);
+    command
+}
+
+/// What a worker would leave behind that converts each film into itself.
+fn convert_all(world: &World, files: &Path) {
+    let sdk = Sdk::of(world);
+    let (input, output) = (Sdk::bucket("b", "input"), Sdk::bucket("b", "output"));
+    let films: Vec<(String, String, u64)> = films(files)
+        .into_iter()
+        .map(|path| {
+            let content = std::fs::read(&path).expect("reads");
+            let name = path.file_name().expect("a name").to_str().expect("UTF-8");
+            let md5 = hex::encode(Md5::digest(&content));
+            (name.to_owned(), md5, content.len() as u64)
+        })
+        .collect();
+    let (unread, url) = (sdk.queue_url("b", "input"), sdk.queue_url("b", "output"));
+    sdk.run(async {
+        stream::iter(&films)
+            .for_each_concurrent(16, |(_, md5, _)| {
+                let call = sdk.s3.copy_object().bucket(&output);
+                let call = call.key(format!("media/{md5}"));
+                let call = call.copy_source(format!("{input}/media/{md5}"));
+                async move {
+                    call.send().await.expect("copies");
+                }
+            })
+            .await;
+        for some in films.chunks(10) {
+            let entries = some.iter().map(|(name, md5, size)| {
+                let body = format!(
+                    "Bucket: {input}\nInputKey: media/{md5}\nOriginalFileName: {name}\nSize: {size}\nBatch: b\n\
+                     Preset: ipod\nOutputBucket: {output}\nOutputKey: media/{md5};type=video/quicktime\n\
+                     Server: ConvertVideo\nHost: bench\nService-Read: Thu, 01 Jan 2026 00:00:00 GMT\n\
+                     Service-Write: Thu, 01 Jan 2026 00:00:01 GMT\nStatus: converted\n"
+                );
+                SendMessageBatchRequestEntry::builder()
+                    .id(md5)
+                    .message_body(body)
+                    .build()
+                    .expect("an entry")
+            });
+            let call = sdk.sqs.send_message_batch().queue_url(&url);
+            let call = call.set_entries(Some(entries.collect()));
+            call.send().await.expect("sends");
+        }
+        let purged = sdk.sqs.purge_queue().queue_url(&unread).send().await;
+        purged.expect("empties the input queue");
+    });
+}
+
+fn films(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).expect("a folder");
+    entries
+        .map(|entry| entry.expect("an entry").path())
+        .collect()
+}
+
+fn count(folder: &Path) -> usize {
+    walkdir::WalkDir::new(folder)
+        .into_iter()
+        .filter_map(Result::ok)
+        .filter(|entry| {
+            entry.file_type().is_file() && entry.path().extension().is_some_and(|e| e != "csv")
+        })
+        .count()
+}
