@@ -170,6 +170,7 @@ mod tests {
             state: state.into(),
             size: 8,
             volume_type: "gp3".into(),
+            instance: None,
             tags,
         }
     }

@@ -1,13 +1,13 @@
 //! AMIs: find Debian's and ours, register, deregister.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aws_sdk_ec2::types as sdk;
 use jiff::Timestamp;
 use serde::Serialize;
 
 use super::ec2_tags::{self, Tags};
-use super::newborn::unknown_is_unlisted;
+use super::newborn::{NEWBORN, unknown_is_unlisted};
 use crate::aws::{Aws, Cause};
 use crate::error::{Error, Result};
 use crate::event::{Event, Events};
@@ -284,12 +284,17 @@ pub async fn register(aws: &Aws, new: &NewImage) -> Result<Image> {
     let failed = |cause: Cause| {
         Error::failed(format!("cannot register the image {}", new.name)).because(cause)
     };
+    let start = Instant::now();
     let mut attempt = 0;
     loop {
         attempt += 1;
         match register_call(aws, new).await {
             Ok(()) => break,
             Err(cause) if cause.is("InvalidAMIName.Duplicate") => break,
+            // Another of EC2's servers may not have heard of the snapshot for a while.
+            Err(cause) if cause.is("InvalidSnapshot.NotFound") && start.elapsed() < NEWBORN => {
+                tokio::time::sleep(Duration::from_secs(1 << attempt.min(2))).await;
+            }
             Err(cause) if attempt < ATTEMPTS && passes(&cause) => {
                 tokio::time::sleep(Duration::from_secs(1 << attempt)).await;
             }
@@ -316,12 +321,10 @@ pub async fn register(aws: &Aws, new: &NewImage) -> Result<Image> {
 
 /// Whether the same call may succeed a little later.
 fn passes(cause: &Cause) -> bool {
-    // The snapshot may be unknown to another of EC2's servers for a while.
     cause.uncertain
         || cause.is_any(&[
             "RequestLimitExceeded",
             "Throttling",
-            "InvalidSnapshot.NotFound",
             "InternalError",
             "Unavailable",
         ])

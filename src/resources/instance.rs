@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::ec2_tags::{self, Tags};
-use super::newborn::unknown_is_unlisted;
+use super::newborn::{NEWBORN, unknown_is_unlisted};
 use crate::aws::{Aws, Cause};
 use crate::error::{Error, Result};
 use crate::event::{Event, Events};
@@ -18,9 +18,6 @@ use crate::lifetime::expiry_of;
 use crate::names::{StackName, TAG_BATCH, TAG_KIND, TAG_RECIPE};
 use crate::wait::{self, Look};
 
-/// EC2 may not know an instance that it has just made; its documentation of eventual consistency
-/// and other tools' experience say minutes at worst. After this long, unknown means gone.
-const NEWBORN: Duration = Duration::from_mins(1);
 /// Stopping and terminating take tens of seconds; a hung guest is killed by EC2 after a few minutes.
 const ENDING: Duration = Duration::from_mins(10);
 /// Values in one filter: EC2 takes 200; half of it keeps requests short.

@@ -1,6 +1,12 @@
 //! Things so new that not all of EC2's servers have heard of them.
 
+use std::time::Duration;
+
 use crate::aws::Cause;
+
+/// EC2 may not know a thing that it has just made; its documentation of eventual consistency and other tools'
+/// experience say minutes at worst. After this long, unknown means gone.
+pub(super) const NEWBORN: Duration = Duration::from_mins(1);
 
 /// What a search found, where the error `unknown` means that the server asked has not heard of the thing
 /// yet: as good as not listed. For searches of what was just made; a list that decides what is left over

@@ -24,6 +24,8 @@ pub struct Volume {
     pub size: u32,
     /// E.g. `gp3`.
     pub volume_type: String,
+    /// Id of the instance that has it.
+    pub instance: Option<String>,
     pub tags: Tags,
 }
 
@@ -43,6 +45,11 @@ impl Volume {
                 .volume_type
                 .map(|kind| kind.as_str().to_owned())
                 .unwrap_or_default(),
+            instance: volume
+                .attachments
+                .unwrap_or_default()
+                .into_iter()
+                .find_map(|attachment| attachment.instance_id),
             tags: ec2_tags::read(volume.tags),
         })
     }

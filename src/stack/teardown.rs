@@ -134,9 +134,9 @@ impl Teardown<'_> {
     /// Deletes all that the survey found. Instances first, because they write to the rest; then
     /// everything else at once.
     async fn pass(&self, survey: &Survey) -> Failures {
-        let mut failures = self.instances(survey).await;
+        let (running, mut failures) = self.instances(survey).await;
         let (volumes, images, buckets, queues, iam, topic) = tokio::join!(
-            self.volumes(survey),
+            self.volumes(survey, &running),
             self.images(survey),
             Box::pin(self.buckets(survey)),
             self.queues(survey),
@@ -159,9 +159,10 @@ impl Teardown<'_> {
         });
     }
 
-    async fn instances(&self, survey: &Survey) -> Failures {
+    /// Returns the ids of those that EC2 refuses to end, and what failed.
+    async fn instances(&self, survey: &Survey) -> (Vec<String>, Failures) {
         if survey.instances.is_empty() {
-            return Vec::new();
+            return (Vec::new(), Vec::new());
         }
         let aws = &self.cloud.aws;
         let ids: Vec<String> = survey
@@ -171,7 +172,9 @@ impl Teardown<'_> {
             .collect();
         let mut failures = Vec::new();
         // What EC2 refused to end is not waited for: it goes on.
+        let mut running = ids.clone();
         let (ids, outcome) = instance::terminate_each(aws, &ids).await;
+        running.retain(|id| !ids.contains(id));
         if let Err(error) = outcome {
             failures.push((ResourceKind::Worker, error));
         }
@@ -183,11 +186,12 @@ impl Teardown<'_> {
             }
             Err(error) => failures.push((ResourceKind::Worker, error)),
         }
-        failures
+        (running, failures)
     }
 
     /// Listed afresh: most volumes go with their instance, and what is left now is left over.
-    async fn volumes(&self, survey: &Survey) -> Failures {
+    /// Those of the instances that are still `running` can't go.
+    async fn volumes(&self, survey: &Survey, running: &[String]) -> Failures {
         if survey.volumes.is_empty() && survey.instances.is_empty() {
             return Vec::new();
         }
@@ -197,6 +201,12 @@ impl Teardown<'_> {
             Err(error) => return vec![(ResourceKind::Volume, error)],
         };
         let all = volumes.iter().map(|volume| async move {
+            if let Some(instance) = volume.instance.as_ref().filter(|id| running.contains(id)) {
+                return Err(Error::failed(format!(
+                    "cannot delete the volume {}: {instance} has it, and runs",
+                    volume.id
+                )));
+            }
             volume::delete(aws, &volume.id).await?;
             self.gone(ResourceKind::Volume, &volume.id, None);
             Ok(())
