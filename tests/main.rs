@@ -14,6 +14,7 @@ mod harness;
 mod hostile;
 mod hostile_messages;
 mod images;
+mod interoperation;
 mod interrupted;
 mod jail;
 mod judged;
