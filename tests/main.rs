@@ -12,6 +12,7 @@ mod fault_sweep;
 mod harness;
 mod hostile;
 mod hostile_messages;
+mod hostile_statuses;
 mod images;
 mod interrupted;
 mod jail;
