@@ -4,6 +4,7 @@
 
 use proptest::prelude::*;
 use proptest::sample::Index;
+use serde_json::{Value, json};
 
 /// Pieces that readers of lines, names, JSON, paths and terminals trip over.
 const PIECES: &[&str] = &[
@@ -110,6 +111,49 @@ pub(crate) fn foreign(words: &'static [&'static str]) -> impl Strategy<Value = S
         )
             .prop_map(|(piece, times)| piece.repeat(times)),
     ]
+}
+
+/// One of the right JSON texts with up to four of its values replaced, by texts and by others.
+pub(crate) fn with_other_values(
+    right: Vec<String>,
+    words: &'static [&'static str],
+) -> impl Strategy<Value = String> {
+    let value = prop_oneof![
+        4 => foreign(words).prop_map(Value::from),
+        1 => any::<i64>().prop_map(Value::from),
+        1 => any::<u64>().prop_map(Value::from),
+        1 => any::<f64>().prop_map(Value::from),
+        1 => prop::sample::select(vec![Value::Null, true.into(), json!([]), json!({})]),
+    ];
+    let changes = prop::collection::vec((any::<Index>(), value), 1..4);
+    (prop::sample::select(right), changes).prop_map(|(text, changes)| {
+        let mut json: Value = serde_json::from_str(&text).expect("is JSON");
+        for (at, value) in changes {
+            let mut places = Vec::new();
+            leaves(&json, "", &mut places);
+            if let Some(leaf) = json.pointer_mut(&places[at.index(places.len())]) {
+                *leaf = value;
+            }
+        }
+        json.to_string()
+    })
+}
+
+/// The JSON pointers (RFC 6901) of all values that hold no others.
+fn leaves(json: &Value, here: &str, found: &mut Vec<String>) {
+    match json {
+        Value::Object(fields) if !fields.is_empty() => {
+            for (name, value) in fields {
+                leaves(value, &format!("{here}/{name}"), found);
+            }
+        }
+        Value::Array(items) if !items.is_empty() => {
+            for (number, item) in items.iter().enumerate() {
+                leaves(item, &format!("{here}/{number}"), found);
+            }
+        }
+        _ => found.push(here.to_owned()),
+    }
 }
 
 fn piece(words: &'static [&'static str]) -> impl Strategy<Value = String> {

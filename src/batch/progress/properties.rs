@@ -4,7 +4,7 @@ use muck_worker::text::printable;
 use proptest::prelude::*;
 
 use super::*;
-use crate::mutation::{foreign, mutated};
+use crate::mutation::{foreign, mutated, with_other_values};
 
 const RIGHT: &str = r#"{"version":1,"host":"h1","instance_id":"i-1","at":"1970-01-01T00:00:00Z","slots":2,"ended":false,"files":[{"file":"a.avi","batch":"b","stage":"working","percent":42,"speed":1.9,"eta_seconds":31},{"file":"b.avi","stage":"fetching"}]}"#;
 
@@ -23,7 +23,12 @@ const WORDS: &[&str] = &[
 ];
 
 fn text() -> impl Strategy<Value = String> {
-    prop_oneof![8 => mutated(vec![RIGHT.to_owned()], WORDS), 1 => foreign(WORDS)]
+    let right = vec![RIGHT.to_owned()];
+    prop_oneof![
+        4 => mutated(right.clone(), WORDS),
+        4 => with_other_values(right, WORDS),
+        1 => foreign(WORDS),
+    ]
 }
 
 proptest! {

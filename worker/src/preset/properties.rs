@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::message::is_output_name;
-use crate::mutation::{foreign, mutated};
+use crate::mutation::{foreign, mutated, with_other_values};
 use crate::text::printable;
 
 const WORDS: &[&str] = &[
@@ -34,9 +34,43 @@ const WORDS: &[&str] = &[
     "4294967296",
 ];
 
+/// Values, of which some are right in other places.
+const VALUES: &[&str] = &[
+    "mp4",
+    "matroska",
+    "tee",
+    "hls",
+    "h264",
+    "copy",
+    "../x",
+    "poster",
+    "video/mp4",
+    "text/html",
+    "-vf",
+    "-f",
+    "-/vf",
+    "-an",
+    "0:v",
+    "1:v",
+    "libx264",
+    "21",
+    "scale=2:2",
+    "movie=x",
+    "null",
+    "source",
+    "even",
+    "30/1",
+    "file:x",
+    "http://x",
+];
+
 fn text() -> impl Strategy<Value = String> {
-    let right = Presets::builtin().iter().map(Preset::definition).collect();
-    prop_oneof![8 => mutated(right, WORDS), 1 => foreign(WORDS)]
+    let right: Vec<String> = Presets::builtin().iter().map(Preset::definition).collect();
+    prop_oneof![
+        4 => mutated(right.clone(), WORDS),
+        4 => with_other_values(right, VALUES),
+        1 => foreign(WORDS),
+    ]
 }
 
 fn name() -> impl Strategy<Value = String> {

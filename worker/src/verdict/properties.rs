@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::tests::example;
 use super::*;
 use crate::message::{InputMessage, Message, StatusMessage};
-use crate::mutation::{foreign, mutated};
+use crate::mutation::{foreign, mutated, with_other_values};
 use crate::text::printable;
 
 const WORDS: &[&str] = &[
@@ -26,6 +26,20 @@ const WORDS: &[&str] = &[
     "[[[[",
     "\\u0000",
     "\\ud800",
+];
+
+/// Values, of which some are right in other places.
+const VALUES: &[&str] = &[
+    "failed",
+    "converted",
+    "media/",
+    "e69e376be5af6f88f81d3e31adf27988",
+    "hls/x",
+    "video/mp4",
+    ";name=x",
+    ",media/x",
+    "2007-02-21T01:28:14Z",
+    "verdicts/",
 ];
 
 /// Right verdicts: of a conversion, of several outputs, of a failure.
@@ -54,11 +68,13 @@ fn right() -> Vec<Verdict> {
 }
 
 fn text() -> impl Strategy<Value = String> {
-    let right = right()
-        .iter()
-        .map(|v| v.to_json().expect("is right"))
-        .collect();
-    prop_oneof![8 => mutated(right, WORDS), 1 => foreign(WORDS)]
+    let right = right().into_iter().map(|v| v.to_json().expect("is right"));
+    let right: Vec<String> = right.collect();
+    prop_oneof![
+        4 => mutated(right.clone(), WORDS),
+        4 => with_other_values(right, VALUES),
+        1 => foreign(WORDS),
+    ]
 }
 
 /// Lengths are read back to the last bit only where JSON's decimals hold them.
