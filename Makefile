@@ -1,5 +1,5 @@
 # One profile (dev, with overrides in Cargo.toml) serves everything, so each crate is compiled once.
-.PHONY: build demo test crash-sweep fault-sweep hostile soak test-vm bench bench-lifecycle bench-teardown check format
+.PHONY: build demo test crash-sweep fault-sweep hostile soak test-vm bench bench-lifecycle bench-teardown check format fuzz
 
 build:
 	sh scripts/prerequisites.sh build
@@ -51,6 +51,14 @@ hostile:
 	sh scripts/prerequisites.sh test
 	cargo build --workspace --all-targets
 	cargo test --workspace --test stories -- --include-ignored --nocapture --test-threads 1 hostile::
+
+# Every property of what comes from outside (messages, user data, verdicts, presets, names of results) with many cases;
+# docs/fuzzing.md tells what CASES and SEED do, and where a case that fails is kept.
+fuzz:
+	cargo build --workspace --all-targets
+	@seed="$(SEED)"; seed="$${seed:-$$(date +%s)}"; cases="$(CASES)"; cases="$${cases:-20000}"; \
+		echo "CASES=$$cases SEED=$$seed"; \
+		PROPTEST_CASES="$$cases" PROPTEST_RNG_SEED="$$seed" cargo test --workspace --lib -- properties::
 
 # How long up and down take where each call takes 100 ms, beside the longest chain of calls; and the teardown of
 # 100,000 objects, with the memory that it needs. Tables are kept in target/sweeps/.

@@ -17,6 +17,9 @@ mod http;
 pub mod image;
 pub mod interrupt;
 pub mod lifetime;
+#[cfg(test)]
+#[path = "../worker/src/mutation.rs"]
+mod mutation;
 pub mod names;
 pub mod permissions;
 pub mod resources;

@@ -2,17 +2,21 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)] // the one owner of both
 
 use std::collections::HashSet;
+use std::fmt::Write as _;
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use muck_worker::text::printable;
+use muck_worker::text::{is_active, printable, printable_short};
 use serde::Serialize;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinHandle;
 
 use crate::error::Error;
 use crate::event::{BatchProgress, Event, Events, Outcome, TransferProgress};
+
+/// Characters of a name or a reason that somebody else wrote, in one line: a file system's longest name has 255.
+const FOREIGN_MAX: usize = 300;
 
 /// How to print.
 #[derive(Debug, Clone)]
@@ -39,7 +43,7 @@ impl Ui {
             serde_json::to_string(value)
         }
         .map_err(|error| Error::failed("cannot write JSON").because(error))?;
-        self.line(text);
+        self.line(json_printable(&text));
         Ok(())
     }
 
@@ -109,6 +113,22 @@ fn write_stdout(text: &str) {
 
 fn multi_line_printable(text: &str) -> String {
     text.lines().map(printable).collect::<Vec<_>>().join("\n")
+}
+
+/// The same JSON with what acts on a terminal escaped: JSON itself lets all pass but the controls below U+0020.
+fn json_printable(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for c in json.chars() {
+        if is_active(c) && c != '\n' {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                // Writing to a String can't fail.
+                let _ = write!(text, "\\u{unit:04x}");
+            }
+        } else {
+            text.push(c);
+        }
+    }
+    text
 }
 
 /// What is on the terminal: lines that stay, and at most one bar below them.
@@ -200,10 +220,15 @@ impl Screen {
                 seconds,
                 failure,
             } => {
-                let file = printable(&file);
+                let file = printable_short(&file, FOREIGN_MAX);
                 self.say(&match failure {
                     None => format!("  converted {file}  {seconds:.1} s"),
-                    Some(reason) => format!("  FAILED    {file}: {}", printable(&reason)),
+                    Some(reason) => {
+                        format!(
+                            "  FAILED    {file}: {}",
+                            printable_short(&reason, FOREIGN_MAX)
+                        )
+                    }
                 });
             }
             Event::Note(text) => self.say(&multi_line_printable(&text)),
@@ -340,6 +365,15 @@ pub fn seconds(duration: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn json_holds_nothing_that_acts_on_a_terminal() {
+        let text = "a\u{9b}2J\u{202e}\u{e0041}\u{7f}é";
+        let json = json_printable(&serde_json::to_string_pretty(&[text]).expect("writes"));
+        assert_eq!(json, "[\n  \"a\\u009b2J\\u202e\\udb40\\udc41\\u007fé\"\n]");
+        let back: Vec<String> = serde_json::from_str(&json).expect("reads");
+        assert_eq!(back, [text]);
+    }
 
     #[test]
     fn durations_read_well() {

@@ -106,6 +106,60 @@ fn what_failed_is_listed_and_sent_again_and_counts_as_converted() {
     );
 }
 
+/// Letters that can't be sent again, and what stands in a verdict's place without being one, are in no other's way.
+#[test]
+fn strange_letters_are_left_and_the_others_sent() {
+    let yard = Yard::open();
+    let digest = "0".repeat(64);
+    let right = |name: &str| {
+        let added = "Status: failed\nError: no video\nReceive-Count: 1\nVerdict-Job: ";
+        let job = format!("{}-{digest}", hex_md5(name.as_bytes()));
+        format!(
+            "{}{added}{job}\n",
+            Yard::message(name, &"0".repeat(32), 1, "ipod")
+        )
+    };
+    let url = yard.sdk.queue_url(STACK, "failed");
+    for body in [
+        right("a.avi"),
+        right("evil.avi"),
+        right("b.avi"),
+        // Nothing is left of it; and what is left no queue takes.
+        "Status: failed\nReceive-Count: 1\n".to_owned(),
+        "Status: failed\nReceive-Count: 1\nOriginal-Message: \"\\u0000\"\nOriginal-Size: 1\n"
+            .to_owned(),
+    ] {
+        let call = yard.sdk.sqs.send_message().queue_url(&url);
+        yard.sdk.run(call.message_body(body).send()).expect("sends");
+    }
+    let key = format!("verdicts/{}-{digest}.json", hex_md5(b"evil.avi"));
+    let call = yard
+        .sdk
+        .s3
+        .put_object()
+        .bucket(Sdk::bucket(STACK, "output"));
+    let evil = "{\"version\": 1, \"job\": \"\u{9b}2J\u{202e}\"}";
+    let call = call.key(&key).body(evil.as_bytes().to_vec().into());
+    yard.sdk.run(call.send()).expect("stores");
+
+    let redrive = ["failed", "redrive", "--yes", "--local", "--stack", STACK];
+    let ended = yard
+        .world
+        .muck(&redrive)
+        .exits(0)
+        .says(&[&key, "is no verdict"]);
+    assert_eq!(ended.stdout, "2 sent to the input queue again, 3 left\n");
+    for line in ended.stderr.lines() {
+        assert_eq!(muck_worker::text::printable(line), line);
+    }
+    let mut sent = yard.drain("input");
+    sent.sort();
+    let message = |name| Yard::message(name, &"0".repeat(32), 1, "ipod");
+    assert_eq!(sent, [message("a.avi"), message("b.avi")]);
+    assert_eq!(yard.written("verdicts/"), [key]);
+    assert_eq!(yard.depth("failed"), (3, 0));
+}
+
 /// Killed at any of its calls that change something, a redrive can be repeated and loses nothing.
 #[test]
 fn a_redrive_that_is_killed_loses_nothing() {

@@ -13,6 +13,7 @@ mod fault_sweep;
 mod harness;
 mod hostile;
 mod hostile_messages;
+mod hostile_statuses;
 mod images;
 mod interoperation;
 mod interrupted;

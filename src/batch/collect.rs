@@ -296,12 +296,12 @@ pub fn is_failure(status: JobStatus) -> bool {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
 
-    fn names() -> Names {
+    pub(super) fn names() -> Names {
         Names {
             stack: "demo".parse().expect("valid"),
             account: "000000000000".into(),
@@ -309,7 +309,7 @@ mod tests {
         }
     }
 
-    fn report(change: &[(&str, &str)]) -> String {
+    pub(super) fn report(change: &[(&str, &str)]) -> String {
         let mut message = Message::parse(
             "Bucket: bbb\nInputKey: media/f84e4a20b571abc69baf2277d193e596\nOriginalFileName: a.avi\nSize: 10\n\
              Batch: b\nOutputKey: media/e69e376be5af6f88f81d3e31adf27988;type=video/quicktime\n\
@@ -377,20 +377,5 @@ mod tests {
             read("Bucket: bbb\nSize: 1\n").expect_err("no key"),
             "the header `InputKey` is missing"
         );
-    }
-
-    proptest! {
-        #[test]
-        fn no_body_breaks_the_reader(body in any::<String>()) {
-            if let Err(reason) = read_report(&body, &names()) {
-                prop_assert_eq!(muck_worker::text::printable(&reason), reason);
-            }
-            let _ = read_dead(&DeadLetter::read(&body));
-        }
-
-        #[test]
-        fn no_header_breaks_the_reader(name in "[A-Z][A-Za-z-]{0,15}", value in any::<String>()) {
-            let _ = read_report(&report(&[(&name, &value)]), &names());
-        }
     }
 }

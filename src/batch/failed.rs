@@ -17,7 +17,7 @@ use serde::Serialize;
 use super::collect::{dead_reason, read_dead};
 use super::ledger::Ledger;
 use crate::cloud::Cloud;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::resources::message::{self, Queue, Received};
 use crate::resources::object::{self, Place};
 
@@ -91,7 +91,7 @@ pub async fn redrive(cloud: &Cloud, reason: Option<&str>) -> Result<Redriven> {
     let ledger = Ledger::open(cloud)?;
     let failed = message::open(cloud, &cloud.names.failed_queue()).await?;
     let input = message::open(cloud, &cloud.names.input_queue()).await?;
-    let (meant, others): (Vec<Held>, Vec<Held>) = take(cloud, &failed)
+    let (meant, mut others): (Vec<Held>, Vec<Held>) = take(cloud, &failed)
         .await?
         .into_iter()
         .partition(|one| is_meant(&one.letter, reason));
@@ -100,13 +100,22 @@ pub async fn redrive(cloud: &Cloud, reason: Option<&str>) -> Result<Redriven> {
         ..Redriven::default()
     };
     let mut error = None;
-    for some in meant.chunks(message::BATCH) {
-        if let Err(failure) = send_again(cloud, &ledger, &input, &failed, some).await {
-            error = Some(failure);
-            break;
+    let mut meant = meant.into_iter().peekable();
+    while meant.peek().is_some() {
+        let some: Vec<Held> = meant.by_ref().take(message::BATCH).collect();
+        match send_again(cloud, &ledger, &input, &failed, some).await {
+            Ok((sent, undecided)) => {
+                outcome
+                    .redriven
+                    .extend(sent.into_iter().map(|one| one.letter));
+                outcome.left += undecided.len();
+                others.extend(undecided);
+            }
+            Err(failure) => {
+                error = Some(failure);
+                break;
+            }
         }
-        let letters = some.iter().map(|one| one.letter.clone());
-        outcome.redriven.extend(letters);
     }
     let returned = give_back(cloud, &failed, &others).await;
     match error {
@@ -115,17 +124,28 @@ pub async fn redrive(cloud: &Cloud, reason: Option<&str>) -> Result<Redriven> {
     }
 }
 
+/// Sends up to ten letters again. Returns those, and those whose verdict can't be read: a worker could not act on it
+/// either.
 async fn send_again(
     cloud: &Cloud,
     ledger: &Ledger,
     input: &Queue,
     failed: &Queue,
-    some: &[Held],
-) -> Result<()> {
+    some: Vec<Held>,
+) -> Result<(Vec<Held>, Vec<Held>)> {
+    let (mut sent, mut undecided) = (Vec::new(), Vec::new());
     for one in some {
-        if let Some(job) = &one.content.job {
-            forget_failure(cloud, job).await?;
+        let readable = match &one.content.job {
+            Some(job) => forget_failure(cloud, job).await?,
+            None => true,
+        };
+        if readable {
+            sent.push(one);
+        } else {
+            undecided.push(one);
         }
+    }
+    for one in &sent {
         let Ok((batch, job, _, written)) = read_dead(&one.content) else {
             // It belongs to no job that the ledger could know.
             continue;
@@ -135,35 +155,43 @@ async fn send_again(
             ledger.record_redriven(&batch, &job, told)?;
         }
     }
-    let bodies: Vec<String> = some
+    let bodies: Vec<String> = sent
         .iter()
         .filter_map(|one| one.content.original.clone())
         .collect();
     message::send(cloud, input, &bodies, &mut 0).await?;
-    let receipts: Vec<String> = some.iter().flat_map(|o| o.receipts.clone()).collect();
+    let receipts: Vec<String> = sent.iter().flat_map(|o| o.receipts.clone()).collect();
     for receipts in receipts.chunks(message::BATCH) {
         message::delete(cloud, failed, receipts).await?;
     }
-    Ok(())
+    Ok((sent, undecided))
 }
 
-/// Deletes the job's verdict if it says "failed": a worker that found it would only repeat it.
-async fn forget_failure(cloud: &Cloud, job: &str) -> Result<()> {
+/// Deletes the job's verdict if it says "failed": a worker that found it would only repeat it. False if the
+/// object is no verdict of that job, which is told: who put it there, and what it was to say, can't be known here.
+async fn forget_failure(cloud: &Cloud, job: &str) -> Result<bool> {
     let (bucket, key) = (cloud.names.output_bucket(), verdict::key(job));
     let place = Place {
         bucket: &bucket,
         key: &key,
     };
     let Some(text) = object::read(cloud, place, MOST_VERDICT_BYTES).await? else {
-        return Ok(());
+        return Ok(true);
     };
-    let verdict = Verdict::parse(&String::from_utf8_lossy(&text)).map_err(|error| {
-        Error::failed(format!("s3://{bucket}/{key} is no verdict")).because(error)
-    })?;
-    if verdict.status == Status::Failed {
-        object::delete(cloud, place).await?;
-    }
-    Ok(())
+    let why = match Verdict::parse(&String::from_utf8_lossy(&text)) {
+        Ok(verdict) if verdict.job == job => {
+            if verdict.status == Status::Failed {
+                object::delete(cloud, place).await?;
+            }
+            return Ok(true);
+        }
+        Ok(_) => "it is another job's".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    cloud.events.warn(format!(
+        "s3://{bucket}/{key} is no verdict: {why}. Its dead letter is left; delete the object and try again"
+    ));
+    Ok(false)
 }
 
 /// Takes all letters in hand, those of one text together.

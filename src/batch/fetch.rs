@@ -124,7 +124,17 @@ fn finish(
         )));
     }
     let bytes = digested.bytes;
-    let file = temporary.publish(wanted).map_err(disk)?;
+    let file = match temporary.publish(wanted) {
+        Ok(file) => file,
+        // Found free when it was ordered; another job's file has taken it since.
+        Err(error) if wanted.is_exact() && error.kind() == io::ErrorKind::AlreadyExists => {
+            return Ok(Err(
+                "has an output whose name another file has taken; the same command finds another folder for it"
+                    .to_owned(),
+            ));
+        }
+        Err(error) => return Err(disk(error)),
+    };
     Ok(Ok(Arrived {
         file,
         bytes,

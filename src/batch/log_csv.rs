@@ -45,14 +45,18 @@ const KEY: [&str; 5] = [
     "Preset",
 ];
 
+/// Columns of further headers, at most: a stranger's message can have 16,000 of its own, and each would be a cell
+/// in every row. What has no column is in the ledger.
+const MOST_FURTHER: usize = 200;
+
 /// One row: column to value.
 type Row = BTreeMap<String, String>;
 
 /// Writes the log of `jobs` into `folder`: rows of other jobs that are in an earlier log there stay.
 /// A `log.csv` that is not ours is left alone, and the log gets a number.
 ///
-/// Values that a spreadsheet would take for a formula (they begin with `=`, `+`, `-` or `@`) get a
-/// `'` in front. Blocking; the new log replaces the old one in one step.
+/// Values and names of headers that a spreadsheet would take for a formula (they begin with `=`, `+`, `-` or `@`) get
+/// a `'` in front. Blocking; the new log replaces the old one in one step.
 pub fn write(folder: &Path, batch: &str, jobs: &[(Job, Vec<String>)]) -> io::Result<PathBuf> {
     let rows: Vec<Row> = jobs
         .iter()
@@ -144,13 +148,19 @@ fn row(batch: &str, job: &Job, files: &[String]) -> Option<Row> {
         .and_then(|text| Message::parse(text).ok());
     if let Some(message) = message {
         for (name, value) in message.iter() {
+            // These are ours to say.
+            if [TIME, FILE]
+                .iter()
+                .any(|own| own.eq_ignore_ascii_case(name))
+            {
+                continue;
+            }
             // The log's writing of a name, whatever case a client used.
             let column = FIRST
                 .iter()
                 .find(|known| known.eq_ignore_ascii_case(name))
-                .copied()
-                .unwrap_or(name);
-            row.insert(column.to_owned(), value.to_owned());
+                .map_or_else(|| harmless(name.to_owned()), |known| (*known).to_owned());
+            row.insert(column, value.to_owned());
         }
     }
     let mut put = |name: &str, value: String| {
@@ -194,10 +204,19 @@ fn harmless(value: String) -> String {
 }
 
 fn table(rows: &[Row]) -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>> {
-    let more: BTreeSet<&str> = rows
-        .iter()
-        .flat_map(|row| row.keys().map(String::as_str))
-        .filter(|name| !FIRST.contains(name) && *name != TIME && *name != FILE)
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for name in rows.iter().flat_map(|row| row.keys()) {
+        if !FIRST.contains(&name.as_str()) && name != TIME && name != FILE {
+            *counts.entry(name).or_default() += 1;
+        }
+    }
+    // The most usual ones, if there are too many.
+    let mut usual: Vec<(&str, usize)> = counts.into_iter().collect();
+    usual.sort_by_key(|(_, rows)| std::cmp::Reverse(*rows));
+    let more: BTreeSet<&str> = usual
+        .into_iter()
+        .take(MOST_FURTHER)
+        .map(|(name, _)| name)
         .collect();
     let columns: Vec<&str> = FIRST.into_iter().chain(more).chain([TIME, FILE]).collect();
     let mut writer = csv::Writer::from_writer(Vec::new());
@@ -213,10 +232,12 @@ fn table(rows: &[Row]) -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Syn
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests {
     use super::*;
 
-    fn job(name: &str, status: JobStatus) -> Job {
+    pub(super) fn job(name: &str, status: JobStatus) -> Job {
         let message = format!(
             "Bucket: bbb\nInputKey: media/f84e4a20b571abc69baf2277d193e596\nDate: Tue, 20 Feb 2007 17:21:21 GMT\n\
              OriginalFileName: {name}\nSize: 1126472\nBatch: b\nPreset: ipod\nX-Colour: red\n\

@@ -9,6 +9,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use muck_worker::message::is_output_name;
 use muck_worker::text::printable;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat, renameat};
@@ -17,10 +18,15 @@ use nix::unistd::{UnlinkatFlags, linkat, unlinkat};
 
 /// Longest name of a file or folder on the usual file systems, in bytes.
 const NAME_MAX: usize = 255;
-/// Room in that for ` (12345)`, and for a dot and the name of an output of up to 64 bytes.
-const STEM_MAX: usize = NAME_MAX - 80;
+/// Bytes of ` (12345)`.
+const NUMBERED: usize = 8;
+/// Room in that for a number, and for a dot and the name of an output of up to 64 bytes.
+const STEM_MAX: usize = NAME_MAX - NUMBERED - 72;
 /// Deepest sub-folder; what lies deeper goes there. Real submissions have a few levels.
 const DEEPEST: usize = 32;
+/// Bytes of the names of all sub-folders; what lies deeper goes into the last that fits. Linux opens no path of more than
+/// 4096 bytes (`PATH_MAX`): half of it is left to the folder of the results, and to the file's own name.
+const LOCATION_MAX: usize = 2048;
 /// Tries to find a free name.
 const NUMBERS: u32 = 100_000;
 
@@ -32,19 +38,30 @@ pub fn file_name(original: &str, extension: &str) -> Wanted {
         Some((stem, _)) if !stem.trim_matches('.').is_empty() => stem,
         _ => last,
     };
+    let (mut stem, extension) = (component(stem), component(extension));
+    // `log.csv` and `log (2).csv` are ours: a result that looked like an earlier log would be gone on with.
+    let is_log = stem.get(..3).is_some_and(|s| s.eq_ignore_ascii_case("log"));
+    if is_log && extension.eq_ignore_ascii_case("csv") {
+        stem.insert(0, '_');
+    }
     Wanted {
-        stem: component(stem),
-        extension: component(extension),
+        stem,
+        extension: format!(".{extension}"),
         exact: false,
     }
 }
 
-/// The name of a file that others in its folder refer to: it gets no number.
+/// The name of a file that others in its folder refer to: it is this one, without a number. It has the form of one part
+/// of [`is_output_name`].
 pub fn exactly(name: &str) -> Wanted {
-    let (stem, extension) = name.rsplit_once('.').unwrap_or((name, ""));
+    let is_part = is_output_name(name) && !name.contains('/');
     Wanted {
-        stem: component(stem),
-        extension: component(extension),
+        stem: if is_part {
+            name.to_owned()
+        } else {
+            component(name)
+        },
+        extension: String::new(),
         exact: true,
     }
 }
@@ -56,12 +73,21 @@ pub fn folder_parts(location: &str) -> Vec<String> {
         .filter(|part| !matches!(*part, "" | "."))
         .take(DEEPEST)
         .map(component)
+        .scan(0, |bytes, part| {
+            *bytes += part.len() + NUMBERED + "/".len();
+            (*bytes <= LOCATION_MAX).then_some(part)
+        })
         .collect()
 }
 
+/// Names of devices on Windows, whatever follows after a dot: files of such a name can't be opened there.
+const DEVICES: [&str; 4] = ["CON", "PRN", "AUX", "NUL"];
+/// The same before one digit.
+const NUMBERED_DEVICES: [&str; 2] = ["COM", "LPT"];
+
 /// A name that is one component on any usual file system, visible, and harmless to show: what acts
 /// on a terminal, separates folders or is reserved on memory sticks becomes `_`, so does a dot at
-/// the front; spaces and dots at the end go.
+/// the front; spaces and dots at the end go; a device's name gets a `_` in front.
 fn component(name: &str) -> String {
     let mut safe: String = name
         .chars()
@@ -75,11 +101,23 @@ fn component(name: &str) -> String {
     if safe.starts_with('.') {
         safe.replace_range(..1, "_");
     }
-    if safe.is_empty() {
-        "_".to_owned()
-    } else {
-        safe
+    if safe.is_empty() || is_device(&safe) {
+        safe.insert(0, '_');
     }
+    safe
+}
+
+fn is_device(name: &str) -> bool {
+    let base = name.split('.').next().unwrap_or_default().trim_end();
+    let is = |device: &&str| device.eq_ignore_ascii_case(base);
+    let numbered = base.split_at_checked(3).is_some_and(|(word, number)| {
+        let digit = number.len() == 1 && number.bytes().all(|b| b.is_ascii_digit());
+        digit
+            && NUMBERED_DEVICES
+                .iter()
+                .any(|d| d.eq_ignore_ascii_case(word))
+    });
+    numbered || DEVICES.iter().any(|device| is(device))
 }
 
 fn is_plain(c: char) -> bool {
@@ -92,6 +130,7 @@ fn is_plain(c: char) -> bool {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wanted {
     stem: String,
+    /// With its dot; empty where there is none.
     extension: String,
     exact: bool,
 }
@@ -100,10 +139,15 @@ impl Wanted {
     /// `name.mov`, then `name (2).mov` …; `None` if it must be the first.
     fn numbered(&self, number: u32) -> Option<String> {
         match number {
-            1 => Some(format!("{}.{}", self.stem, self.extension)),
+            1 => Some(format!("{}{}", self.stem, self.extension)),
             _ if self.exact => None,
-            _ => Some(format!("{} ({number}).{}", self.stem, self.extension)),
+            _ => Some(format!("{} ({number}){}", self.stem, self.extension)),
         }
+    }
+
+    /// Whether it can have this name only.
+    pub fn is_exact(&self) -> bool {
+        self.exact
     }
 }
 
@@ -381,14 +425,16 @@ impl Drop for Temporary {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
+pub(in crate::batch) use properties::quick_folder;
+#[cfg(test)]
 mod tests {
     use std::io::Write as _;
 
-    use proptest::prelude::*;
-
     use super::*;
 
-    fn put(folder: &Folder, wanted: &Wanted, content: &[u8]) -> String {
+    pub(super) fn put(folder: &Folder, wanted: &Wanted, content: &[u8]) -> String {
         let temporary = folder.temporary().expect("makes");
         (&*temporary.file).write_all(content).expect("writes");
         temporary.publish(wanted).expect("publishes")
@@ -407,6 +453,10 @@ mod tests {
             Some("360p.m3u8")
         );
         assert_eq!(exactly("360p.m3u8").numbered(2), None);
+        // Names without a dot, and one that looks like such a name with something in its place.
+        for exact in ["init", "init._", "a.b.c", "a."] {
+            assert_eq!(exactly(exact).numbered(1).as_deref(), Some(exact));
+        }
         assert_eq!(name("MVI_3113.AVI"), "MVI_3113.mov");
         assert_eq!(name("two.dots.avi"), "two.dots.mov");
         assert_eq!(name("none"), "none.mov");
@@ -419,6 +469,14 @@ mod tests {
         assert_eq!(name(""), "_.mov");
         assert_eq!(name("a\x1b[31m\u{202e}b.avi"), "a_[31m_b.mov");
         assert_eq!(name("trailing . .avi"), "trailing.mov");
+        assert_eq!(name("con.avi"), "_con.mov");
+        assert_eq!(name("Lpt1.1.avi"), "_Lpt1.1.mov");
+        assert_eq!(name("console.avi"), "console.mov");
+        let csv = |original| file_name(original, "csv").numbered(1).expect("the first");
+        assert_eq!(csv("log.avi"), "_log.csv");
+        assert_eq!(csv("LOG (2).avi"), "_LOG (2).csv");
+        assert_eq!(csv("blog.avi"), "blog.csv");
+        assert_eq!(name("log.avi"), "log.mov");
     }
 
     #[test]
@@ -427,6 +485,9 @@ mod tests {
         assert_eq!(folder_parts("/abs//./x/"), ["abs", "x"]);
         assert_eq!(folder_parts("../..\\.ssh"), ["_", "_", "_ssh"]);
         assert_eq!(folder_parts(&"a/".repeat(1000)).len(), DEEPEST);
+        let long = folder_parts(&format!("{}/", "ä".repeat(500)).repeat(32));
+        assert_eq!(long.len(), 11);
+        assert_eq!(folder_parts("trip/nul/x"), ["trip", "_nul", "x"]);
     }
 
     #[test]
@@ -516,30 +577,5 @@ mod tests {
         let (folder, _) = Folder::open(dir.path()).expect("opens");
         drop(folder.temporary().expect("makes"));
         assert_eq!(std::fs::read_dir(dir.path()).expect("lists").count(), 0);
-    }
-
-    proptest! {
-        #[test]
-        fn no_name_leads_out_or_is_refused_by_the_disk(original in any::<String>(), location in any::<String>()) {
-            let dir = tempfile::tempdir().expect("temp dir");
-            let inside = dir.path().join("inside");
-            let (folder, root) = Folder::open(&inside).expect("opens");
-            let below = put(&folder.sub(&folder_parts(&location)).expect("enters"), &file_name(&original, "mov"), b"x");
-            let file = root.join(&below).canonicalize().expect("is there");
-            prop_assert!(file.starts_with(&root), "{file:?}");
-            prop_assert_eq!(std::fs::read_dir(dir.path()).expect("lists").count(), 1);
-            prop_assert_eq!(printable(&below), below.clone());
-            prop_assert!(below.split('/').all(|part| !part.starts_with('.')));
-        }
-
-        #[test]
-        fn nor_do_names_made_of_what_paths_are_made_of(location in "[./\\\\~ :a\0-]{0,40}", original in "[./\\\\~ :a\0-]{0,40}") {
-            let parts = folder_parts(&location);
-            let name = file_name(&original, "mov").numbered(1).expect("the first");
-            for part in parts.iter().chain([&name]) {
-                prop_assert!(!part.is_empty() && !part.contains(['/', '\\', '\0']) && part != "." && part != "..");
-                prop_assert!(part.len() <= NAME_MAX);
-            }
-        }
     }
 }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use futures::future::try_join_all;
 use jiff::Timestamp;
-use muck_worker::progress::{EVERY, FileReport, PREFIX, Report};
+use muck_worker::progress::{EVERY, FileReport, PREFIX, Report, VERSION};
 use muck_worker::text::printable_short;
 use serde::Serialize;
 
@@ -17,6 +17,9 @@ use crate::resources::object::{self, Listed, Place};
 const FRESH_SECONDS: i64 = 60;
 /// A report has some hundred bytes a file; what is much longer isn't one.
 const MOST_BYTES: u64 = 1 << 20;
+
+/// Faster than any machine, so that a number that is none is not shown with its three hundred digits.
+const MOST_SPEED: f64 = 99_999.0;
 
 /// A file at work somewhere. All text in it is foreign.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -42,12 +45,17 @@ pub async fn at_work(cloud: &Cloud) -> Result<Vec<AtWork>> {
     });
     let mut all = Vec::new();
     for text in try_join_all(reports).await?.into_iter().flatten() {
-        // A report of a later version, or none: nothing is known of that worker.
-        if let Ok(report) = serde_json::from_slice::<Report>(&text) {
-            all.extend(files_of(report));
-        }
+        all.extend(read(&text));
     }
     Ok(all)
+}
+
+/// The files in a report. One of a later version, or a text that is none, tells nothing of its worker.
+fn read(text: &[u8]) -> Vec<AtWork> {
+    match serde_json::from_slice::<Report>(text) {
+        Ok(report) if report.version == VERSION => files_of(report),
+        _ => Vec::new(),
+    }
 }
 
 fn is_fresh(object: &Listed, now: Timestamp) -> bool {
@@ -79,10 +87,10 @@ impl AtWork {
             printable_short(&file.stage, 10),
         );
         if let Some(percent) = file.percent {
-            let _ = write!(text, " {percent:>3} %");
+            let _ = write!(text, " {:>3} %", percent.min(100));
         }
         if let Some(speed) = file.speed {
-            let _ = write!(text, "  {speed:.1}×");
+            let _ = write!(text, "  {:.1}×", speed.clamp(0.0, MOST_SPEED));
         }
         if let Some(eta) = file.eta_seconds {
             let eta = std::time::Duration::from_secs(eta);
@@ -92,6 +100,8 @@ impl AtWork {
     }
 }
 
+#[cfg(test)]
+mod properties;
 #[cfg(test)]
 mod tests {
     use super::*;

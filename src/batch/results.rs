@@ -527,36 +527,44 @@ pub(super) fn eta(jobs: &[Job], now: Timestamp) -> Option<Duration> {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests {
     use super::*;
+
+    pub(super) fn output(mime: &str) -> Output {
+        Output {
+            ordinal: 0,
+            bucket: String::new(),
+            key: String::new(),
+            mime: mime.into(),
+            name: None,
+            size: None,
+        }
+    }
+
+    pub(super) fn job(preset: &str, message: Option<String>) -> Job {
+        Job {
+            id: 1,
+            input_key: String::new(),
+            name: String::new(),
+            location: String::new(),
+            preset: preset.into(),
+            size: 0,
+            sent: None,
+            status: JobStatus::Converted,
+            error: None,
+            instance: None,
+            times: None,
+            message,
+            outputs: Vec::new(),
+        }
+    }
 
     #[test]
     fn extensions_come_from_the_preset_or_the_type() {
         let of = |preset: &str, mime: &str, message: Option<String>| {
-            let output = Output {
-                ordinal: 0,
-                bucket: String::new(),
-                key: String::new(),
-                mime: mime.into(),
-                name: None,
-                size: None,
-            };
-            let job = Job {
-                id: 1,
-                input_key: String::new(),
-                name: String::new(),
-                location: String::new(),
-                preset: preset.into(),
-                size: 0,
-                sent: None,
-                status: JobStatus::Converted,
-                error: None,
-                instance: None,
-                times: None,
-                message,
-                outputs: Vec::new(),
-            };
-            extension(&job, &output)
+            extension(&job(preset, message), &output(mime))
         };
         assert_eq!(of("ipod", "video/quicktime", None), "mov");
         assert_eq!(of("remux", "video/matroska", None), "mkv");

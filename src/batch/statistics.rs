@@ -69,8 +69,25 @@ impl Statistics {
 }
 
 #[cfg(test)]
-mod tests {
+mod properties;
+#[cfg(test)]
+pub(super) mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    /// Times as messages may tell them: of one day, or of any year that can be written.
+    pub(in crate::batch) fn any_times() -> impl Strategy<Value = JobTimes> {
+        let second = || {
+            prop_oneof![
+                1_172_021_294_i64..1_172_107_694,
+                -377_705_023_201_i64..=253_402_207_200,
+                Just(-377_705_023_201),
+                Just(253_402_207_200),
+            ]
+        };
+        (second(), second()).prop_map(|(read, written)| job(read, written))
+    }
 
     fn job(read: i64, written: i64) -> JobTimes {
         let time = |second| Timestamp::from_second(second).expect("in range");

@@ -80,7 +80,6 @@ fn as_text(line: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
 
     use super::*;
 
@@ -114,6 +113,13 @@ mod tests {
         assert!(lines[0].contains("went by"), "{lines:?}");
         assert_eq!(lines[1..], ["nine", "ten"]);
     }
+}
+
+#[cfg(test)]
+mod properties {
+    use proptest::prelude::*;
+
+    use super::*;
 
     proptest! {
         /// Whatever the window and however often it is looked at: with no gap, each line is told once.

@@ -35,7 +35,6 @@ pub fn whole_seconds(time: Timestamp) -> Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
 
     #[test]
     fn the_articles_date_is_read_and_written() {
@@ -65,6 +64,13 @@ mod tests {
             assert_eq!(parse(text), None, "{text}");
         }
     }
+}
+
+#[cfg(test)]
+mod properties {
+    use proptest::prelude::*;
+
+    use super::*;
 
     proptest! {
         #[test]

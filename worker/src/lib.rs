@@ -35,6 +35,8 @@ pub mod instance;
 pub mod jail;
 pub mod media;
 pub mod message;
+#[cfg(test)]
+mod mutation;
 pub mod notify;
 pub mod preset;
 pub mod probe;

@@ -233,7 +233,6 @@ fn fraction(text: Option<&str>) -> (u32, u32) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
 
     #[test]
     fn a_description_is_read() {
@@ -283,6 +282,13 @@ mod tests {
         assert_eq!(packets.whole().map(|s| s.length()), Some(1.0));
         assert_eq!(packets.of(7), None);
     }
+}
+
+#[cfg(test)]
+mod properties {
+    use proptest::prelude::*;
+
+    use super::*;
 
     proptest! {
         #[test]

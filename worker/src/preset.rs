@@ -249,6 +249,11 @@ impl Preset {
             self.word("codec", codec, 32, "_")?;
         }
         output.expect.check().or_else(rule)?;
+        let expect = &output.expect;
+        self.word("container", &expect.container, 32, "_-")?;
+        for codec in expect.video.iter().chain(&expect.audio) {
+            self.word("codec", codec, 32, "_")?;
+        }
         grammar::check(&output.args).map_err(|source| PresetError::Argument {
             preset: self.name.clone(),
             source,
@@ -319,5 +324,7 @@ fn is_false(flag: &bool) -> bool {
     !flag
 }
 
+#[cfg(test)]
+mod properties;
 #[cfg(test)]
 mod tests;

@@ -41,7 +41,7 @@ pub fn printable_short(text: &str, max: usize) -> String {
 }
 
 /// Whether a character acts on a terminal or hides from the eye instead of being seen.
-fn is_active(c: char) -> bool {
+pub fn is_active(c: char) -> bool {
     c.is_control()
         || matches!(u32::from(c),
             0x00ad                  // soft hyphen
@@ -65,7 +65,6 @@ fn is_active(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
 
     #[test]
     fn ordinary_text_stays() {
@@ -89,6 +88,13 @@ mod tests {
         assert_eq!(printable_short("äöü", 3), "äöü");
         assert_eq!(printable_short("\x1b\x1b", 1), "\\u{1b}…");
     }
+}
+
+#[cfg(test)]
+mod properties {
+    use proptest::prelude::*;
+
+    use super::*;
 
     proptest! {
         #[test]

@@ -6,10 +6,12 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::MEDIA_PREFIX;
 use crate::certificate::Certificate;
-use crate::message::{OutputKey, Status};
+use crate::message::{OutputKey, Status, can_be_told, is_hex};
 use crate::preset::Preset;
 use crate::spent::Spent;
+use crate::text::printable_short;
 
 /// The folder of verdicts in the output bucket.
 pub const PREFIX: &str = "verdicts/";
@@ -17,6 +19,9 @@ pub const PREFIX: &str = "verdicts/";
 /// The version of the JSON that is written. It changes when a field changes its meaning; readers
 /// must ignore fields that they don't know.
 pub const VERSION: u32 = 1;
+
+/// Characters of a reason why a text is no verdict: it quotes the text.
+const MOST_REASON: usize = 300;
 
 /// How a job ended, for good. JSON in `verdicts/<job>.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -84,21 +89,88 @@ pub struct Output {
     pub certificate: Option<Certificate>,
 }
 
+/// Why a text is no verdict, in words that are safe to print.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum VerdictError {
+    /// Not JSON, or a field is missing or not of its form.
+    #[error("{0}")]
+    Form(String),
+    #[error("it has version {0}; {VERSION} is the one that is read here")]
+    Version(u32),
+    /// Its fields contradict each other.
+    #[error("{0}")]
+    Rule(&'static str),
+}
+
 impl Verdict {
     /// Reads the JSON of a verdict.
     ///
     /// # Errors
-    /// If it isn't one.
-    pub fn parse(text: &str) -> Result<Self, serde_json::Error> {
-        serde_json::from_str(text)
+    /// [`VerdictError`], if it isn't one that can be acted on. It decides a job for good, and what it names
+    /// goes into a status message; so it is looked at as closely as a message.
+    pub fn parse(text: &str) -> Result<Self, VerdictError> {
+        #[derive(Deserialize)]
+        struct Any {
+            version: u32,
+        }
+        // serde_json quotes what it didn't expect.
+        let form = |error: serde_json::Error| {
+            VerdictError::Form(printable_short(&error.to_string(), MOST_REASON))
+        };
+        // Fields of another version may mean anything.
+        let Any { version } = serde_json::from_str(text).map_err(form)?;
+        if version != VERSION {
+            return Err(VerdictError::Version(version));
+        }
+        let verdict: Self = serde_json::from_str(text).map_err(form)?;
+        verdict.check()?;
+        Ok(verdict)
     }
 
     /// Writes the JSON, for programs and for eyes.
     ///
     /// # Errors
-    /// Never for verdicts read or made here; JSON has no way to say `NaN`.
-    pub fn to_json(&self) -> Result<String, serde_json::Error> {
-        serde_json::to_string_pretty(self).map(|text| text + "\n")
+    /// [`VerdictError`], if it would not be read again: what a verdict may not say, or a length that is no
+    /// number, which JSON can't say.
+    pub fn to_json(&self) -> Result<String, VerdictError> {
+        let text = serde_json::to_string_pretty(self)
+            .map_err(|error| VerdictError::Form(error.to_string()))?;
+        Self::parse(&text)?;
+        Ok(text + "\n")
+    }
+
+    fn check(&self) -> Result<(), VerdictError> {
+        let rule = |holds: bool, why| {
+            if holds {
+                Ok(())
+            } else {
+                Err(VerdictError::Rule(why))
+            }
+        };
+        rule(
+            is_hex(&self.input.md5, 32) && is_hex(&self.digest, 64),
+            "its MD5 or its digest is not one",
+        )?;
+        rule(
+            self.job == job_id_of(&self.input.md5, &self.digest),
+            "its job is not that of its MD5 and its digest",
+        )?;
+        let outputs = self.output_keys();
+        rule(
+            self.outputs.is_empty() == (self.status == Status::Failed),
+            "it is of a failure with outputs, or of a conversion without",
+        )?;
+        rule(
+            self.outputs.iter().all(|output| {
+                let Content { key, md5, .. } = &output.content;
+                is_hex(md5, 32) && *key == format!("{MEDIA_PREFIX}{md5}")
+            }),
+            "an output's key is not that of its MD5",
+        )?;
+        rule(
+            outputs.is_empty() || can_be_told(&outputs),
+            "an output's name or type can't be told in a status message",
+        )
     }
 
     /// The outputs as a status message tells them.
@@ -133,10 +205,11 @@ pub fn key(job: &str) -> String {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 pub(crate) mod tests {
     use super::*;
     use crate::preset::Presets;
-    use proptest::prelude::*;
 
     pub(crate) fn example() -> Verdict {
         let md5 = "f84e4a20b571abc69baf2277d193e596";
@@ -207,32 +280,40 @@ pub(crate) mod tests {
         assert!(Verdict::parse("{}").is_err());
     }
 
-    proptest! {
-        #[test]
-        fn written_is_read_back(
-            error in prop::option::of(any::<String>()),
-            host in any::<String>(),
-            size in any::<u64>(),
-            failed in any::<bool>(),
-            // Eighths: lengths are read back to the last bit only where JSON's decimals hold them.
-            eighths in any::<u32>(),
-            time in 0_i64..253_402_207_200,
-        ) {
+    #[test]
+    fn what_contradicts_itself_is_no_verdict() {
+        let refused = |change: &dyn Fn(&mut Verdict)| {
             let mut verdict = example();
-            verdict.error = error;
-            verdict.host = host;
-            verdict.input.size = size;
-            verdict.status = if failed { Status::Failed } else { Status::Converted };
-            verdict.service_write = Timestamp::from_second(time).expect("in range");
-            verdict.outputs[0].certificate =
-                Some(Certificate { output_seconds: f64::from(eighths) / 8.0, ..Certificate::default() });
-            let text = verdict.to_json().expect("json");
-            prop_assert_eq!(Verdict::parse(&text).expect("a verdict"), verdict);
+            change(&mut verdict);
+            let text = serde_json::to_string(&verdict).expect("json");
+            assert_eq!(verdict.to_json().err(), Verdict::parse(&text).err());
+            Verdict::parse(&text).expect_err("is refused").to_string()
+        };
+        assert_eq!(
+            refused(&|v| v.version = 2),
+            "it has version 2; 1 is the one that is read here"
+        );
+        assert!(refused(&|v| v.job = "../media/x".to_owned()).contains("its job"));
+        assert!(refused(&|v| v.input.md5 = "0".repeat(32)).contains("its job"));
+        assert!(refused(&|v| v.digest = String::new()).contains("digest"));
+        assert!(refused(&|v| v.status = Status::Failed).contains("failure with outputs"));
+        assert!(refused(&|v| v.outputs.clear()).contains("without"));
+        for key in ["", "verdicts/x", "media/x", "media/../x", "a,b"] {
+            let why = refused(&|v| key.clone_into(&mut v.outputs[0].content.key));
+            assert!(why.contains("an output's key"), "{key}: {why}");
         }
-
-        #[test]
-        fn no_text_panics(text in any::<String>()) {
-            let _ = Verdict::parse(&text);
+        for mime in ["a,media/x", "a/b;name=x", "a/b; charset=utf-8", "a\nb"] {
+            let why = refused(&|v| mime.clone_into(&mut v.outputs[0].mime));
+            assert!(why.contains("can't be told"), "{mime}: {why}");
         }
+        assert!(
+            refused(&|v| v.outputs[0].name = Some("../x".to_owned())).contains("can't be told")
+        );
+        let mut endless = example();
+        endless.outputs[0].certificate = Some(Certificate {
+            output_seconds: f64::INFINITY,
+            ..Certificate::default()
+        });
+        assert!(endless.to_json().is_err());
     }
 }

@@ -198,9 +198,11 @@ impl Ledger {
                     status.service_read.as_millisecond(), status.service_write.as_millisecond(), raw
                 ],
             )?;
+            // Those that a failure told of, whoever wrote it, are not the conversion's.
+            change.execute("DELETE FROM outputs WHERE job = ?1", [job])?;
             for (ordinal, output) in status.outputs.iter().enumerate() {
                 change.execute(
-                    "INSERT OR REPLACE INTO outputs (job, ordinal, bucket, key, mime, name)
+                    "INSERT INTO outputs (job, ordinal, bucket, key, mime, name)
                      VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
                     params![
                         job,
@@ -347,9 +349,10 @@ impl Ledger {
     pub fn stored_bytes(&self, batch: &Batch) -> Result<(u64, u64)> {
         self.connection()
             .query_row(
+                // Not `sum`: sizes come from messages too, and where two are too large together it is an error.
                 "SELECT
-                 (SELECT ifnull(sum(size), 0) FROM (SELECT DISTINCT input_key, size FROM jobs WHERE batch = ?1)),
-                 (SELECT ifnull(sum(size), 0) FROM (SELECT DISTINCT o.bucket, o.key, o.size FROM outputs o
+                 (SELECT CAST(total(size) AS INTEGER) FROM (SELECT DISTINCT input_key, size FROM jobs WHERE batch = ?1)),
+                 (SELECT CAST(total(size) AS INTEGER) FROM (SELECT DISTINCT o.bucket, o.key, o.size FROM outputs o
                   JOIN jobs j ON j.id = o.job WHERE j.batch = ?1 AND o.size IS NOT NULL))",
                 [batch.id],
                 |row| Ok((row.get::<_, i64>(0)?.unsigned_abs(), row.get::<_, i64>(1)?.unsigned_abs())),

@@ -326,3 +326,42 @@ fn a_file_that_is_no_ledger_is_named() {
     let error = Ledger::open_at(&path, &place("demo")).expect_err("refused");
     assert!(error.to_string().contains("ledger.sqlite"), "{error}");
 }
+
+/// A failure that names outputs is nobody's well-meant one.
+#[test]
+fn outputs_that_a_failure_named_are_not_the_conversions() {
+    let (_dir, ledger) = ledger();
+    let batch = ledger.begin_batch("b", at(100)).expect("begins");
+    ledger.add_job(&batch, &new_job("a.avi"), 7).expect("adds");
+    let mut failed = status("a.avi", "failed");
+    let one = &status("a.avi", "converted").outputs[0];
+    failed.outputs = vec![one.clone(), one.clone(), one.clone()];
+    assert!(
+        ledger
+            .record("b", &failed, "out", "")
+            .expect("records")
+            .is_new()
+    );
+    let converted = status("a.avi", "converted");
+    assert!(
+        ledger
+            .record("b", &converted, "out", "")
+            .expect("records")
+            .is_new()
+    );
+    assert_eq!(ledger.jobs(&batch).expect("jobs")[0].outputs.len(), 1);
+}
+
+#[test]
+fn sizes_that_are_too_large_together_are_still_a_size() {
+    let (_dir, ledger) = ledger();
+    let batch = ledger.begin_batch("b", at(100)).expect("begins");
+    for name in ["a.avi", "b.avi"] {
+        let mut told = status(name, "converted");
+        told.input.size = u64::MAX;
+        told.input.input_key = format!("media/{name}");
+        ledger.record("b", &told, "out", "").expect("records");
+    }
+    let (inputs, outputs) = ledger.stored_bytes(&batch).expect("adds up");
+    assert_eq!((inputs, outputs), (i64::MAX.unsigned_abs(), 0));
+}

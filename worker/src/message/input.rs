@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{Message, MessageError, invalid};
+use super::{Message, MessageError, invalid, is_hex};
 use crate::dates;
 
 /// One file to be processed. Written by whoever submits, read by the worker.
@@ -52,6 +52,10 @@ const KNOWN: [&str; 11] = [
     "OriginalLocation",
     "SHA256",
 ];
+
+fn is_known(name: &str) -> bool {
+    KNOWN.iter().any(|known| name.eq_ignore_ascii_case(known))
+}
 
 /// S3's longest key, in bytes of UTF-8.
 const MAX_KEY_BYTES: usize = 1024;
@@ -106,7 +110,7 @@ impl InputMessage {
         }
         if input.original_file_name.is_empty() {
             let last = input_key.rsplit('/').next().unwrap_or(input_key);
-            last.clone_into(&mut input.original_file_name);
+            last.trim().clone_into(&mut input.original_file_name);
         }
         Ok(input)
     }
@@ -138,14 +142,14 @@ impl InputMessage {
                 .map(|s| s.to_ascii_lowercase()),
             extra: message
                 .iter()
-                .filter(|(name, _)| !KNOWN.iter().any(|known| name.eq_ignore_ascii_case(known)))
+                .filter(|(name, _)| !is_known(name))
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .collect(),
         }
     }
 
-    /// Writes the headers: the article's in the article's order, then ours, then all others.
-    /// A field that is empty is left out.
+    /// Writes the headers: the article's in the article's order, then ours, then all others, of
+    /// which several may have one name. A field that is empty is left out.
     pub fn to_message(&self) -> Message {
         let mut message = Message::new();
         let mut put = |name, value: Option<&str>| {
@@ -164,8 +168,8 @@ impl InputMessage {
         put("OutputBucket", self.output_bucket.as_deref());
         put("OriginalLocation", self.original_location.as_deref());
         put("SHA256", self.sha256.as_deref());
-        for (name, value) in &self.extra {
-            message.set(name, value);
+        for (name, value) in self.extra.iter().filter(|(name, _)| !is_known(name)) {
+            message.append(name, value);
         }
         message
     }
@@ -188,8 +192,10 @@ fn parse_size(text: &str) -> Option<u64> {
         .flatten()
 }
 
+/// Whether a value can be a bucket's name.
+///
 /// Bucket names have 3 to 63 characters today; up to 255 and with capitals and underscores in 2007.
-fn check_bucket(name: &'static str, value: &str) -> Result<(), MessageError> {
+pub(crate) fn check_bucket(name: &'static str, value: &str) -> Result<(), MessageError> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     if (3..=255).contains(&value.len()) && value.chars().all(allowed) {
         Ok(())
@@ -198,24 +204,19 @@ fn check_bucket(name: &'static str, value: &str) -> Result<(), MessageError> {
     }
 }
 
-fn is_hex(text: &str, digits: usize) -> bool {
-    text.len() == digits && text.bytes().all(|b| b.is_ascii_hexdigit())
-}
-
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use super::*;
-    use proptest::prelude::*;
 
     /// The input message of the article, letter by letter.
-    pub(crate) const ARTICLE: &str = "Bucket: garnaat_fileit
+    pub(super) const ARTICLE: &str = "Bucket: garnaat_fileit
 InputKey: f84e4a20b571abc69baf2277d193e596
 Date: Tue, 20 Feb 2007 17:21:21 GMT
 OriginalFileName: MVI_3113.AVI
 Size: 1126472
 ";
 
-    fn read(text: &str) -> Result<InputMessage, MessageError> {
+    pub(super) fn read(text: &str) -> Result<InputMessage, MessageError> {
         InputMessage::from_message(&Message::parse(text).expect("parses"))
     }
 
@@ -265,6 +266,24 @@ Size: 1126472
     }
 
     #[test]
+    fn further_headers_of_one_name_are_all_passed_on() {
+        let text = format!("{ARTICLE}X-Tag: red\nX-Tag: blue\nx-tag: red\n");
+        let mut input = read(&text).expect("a message");
+        assert_eq!(input.to_message().to_string(), text);
+        // What has a field is not written from anywhere else.
+        input.extra = vec![("Bucket".into(), "evil".into())];
+        assert_eq!(input.to_message().to_string(), ARTICLE);
+    }
+
+    #[test]
+    fn a_name_that_is_taken_from_the_key_is_a_value() {
+        let input = read("Bucket: bbb\nInputKey: films/ a.avi\nSize: 0").expect("a message");
+        assert_eq!(input.original_file_name, "a.avi");
+        let back = InputMessage::from_message(&input.to_message());
+        assert_eq!(back, Ok(input));
+    }
+
+    #[test]
     fn faults_name_the_header() {
         let fault = |text| read(text).expect_err("is faulty").to_string();
         assert_eq!(
@@ -297,6 +316,14 @@ Size: 1126472
             fault("Bucket: bbb\nInputKey: k\nSize: 1\nOutputBucket: $x").contains("`OutputBucket`")
         );
     }
+}
+
+#[cfg(test)]
+pub(super) mod properties {
+    use proptest::prelude::*;
+
+    use super::tests::{ARTICLE, read};
+    use super::*;
 
     fn text() -> impl Strategy<Value = String> {
         any::<String>()

@@ -127,8 +127,7 @@ impl StatusMessage {
                 message.set(name, value);
             }
         };
-        let outputs: Vec<String> = self.outputs.iter().map(OutputKey::to_string).collect();
-        put("OutputKey", &outputs.join(","));
+        put("OutputKey", &write_outputs(&self.outputs));
         put("Server", &self.server);
         put("Host", &self.host);
         put(
@@ -177,6 +176,17 @@ pub fn is_output_name(name: &str) -> bool {
 /// Longer than any that presets make; short enough that the stem keeps most of a file name's 255.
 const MAX_NAME_PART: usize = 64;
 
+fn write_outputs(outputs: &[OutputKey]) -> String {
+    let outputs: Vec<String> = outputs.iter().map(OutputKey::to_string).collect();
+    outputs.join(",")
+}
+
+/// Whether a status message can tell of these outputs: whoever reads it reads these and no others.
+pub(crate) fn can_be_told(outputs: &[OutputKey]) -> bool {
+    let told = super::clean_value(&write_outputs(outputs));
+    parse_outputs(&told).as_deref() == Ok(outputs)
+}
+
 fn parse_outputs(text: &str) -> Result<Vec<OutputKey>, MessageError> {
     let refused = || invalid("OutputKey", text, "not `key;type=mime;name=name, …`");
     let mut outputs: Vec<OutputKey> = Vec::new();
@@ -198,6 +208,10 @@ fn parse_outputs(text: &str) -> Result<Vec<OutputKey>, MessageError> {
                 _ => return Err(refused()),
             }
         }
+        // Nothing tells two such from one, which is what a reader gets of them.
+        if output.name.is_none() && outputs.contains(&output) {
+            continue;
+        }
         let twice = |other: &OutputKey| other.name.is_some() && other.name == output.name;
         if output.key.is_empty() || outputs.iter().any(twice) {
             return Err(refused());
@@ -215,9 +229,7 @@ fn drop_status_headers(input: &mut InputMessage) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::input::tests::any_input;
     use super::*;
-    use proptest::prelude::*;
 
     /// The status message of the article, letter by letter.
     const ARTICLE: &str = "Bucket: garnaat_fileit
@@ -232,7 +244,7 @@ Service-Read: Wed, 21 Feb 2007 01:28:14 GMT
 Service-Write: Wed, 21 Feb 2007 01:28:27 GMT
 ";
 
-    fn read(text: &str) -> Result<StatusMessage, MessageError> {
+    pub(super) fn read(text: &str) -> Result<StatusMessage, MessageError> {
         StatusMessage::from_message(&Message::parse(text).expect("parses"))
     }
 
@@ -280,6 +292,9 @@ Service-Write: Wed, 21 Feb 2007 01:28:27 GMT
         let outputs = parse_outputs("a;type=video/mp4, b/c ;type=image/png,d").expect("outputs");
         let written: Vec<String> = outputs.iter().map(OutputKey::to_string).collect();
         assert_eq!(written, ["a;type=video/mp4", "b/c;type=image/png", "d"]);
+        let outputs = parse_outputs("a;type=x/y,b,a;type=x/y,a").expect("outputs");
+        let written: Vec<String> = outputs.iter().map(OutputKey::to_string).collect();
+        assert_eq!(written, ["a;type=x/y", "b", "a"]);
         let text = "a;type=image/jpeg;name=poster.jpg,b;type=x/y;name=hls/master.m3u8";
         let outputs = parse_outputs(text).expect("outputs");
         assert_eq!(outputs[1].name.as_deref(), Some("hls/master.m3u8"));
@@ -317,6 +332,15 @@ Service-Write: Wed, 21 Feb 2007 01:28:27 GMT
         assert_eq!(message.get("Host"), Some("domU-12-31-34-00-02-82"));
         assert_eq!(message.get("Error"), None);
     }
+}
+
+#[cfg(test)]
+mod properties {
+    use proptest::prelude::*;
+
+    use super::super::input::properties::any_input;
+    use super::tests::read;
+    use super::*;
 
     proptest! {
         #[test]

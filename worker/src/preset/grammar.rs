@@ -65,4 +65,11 @@ pub(super) fn check(args: &[String]) -> Result<(), ArgumentError> {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod reaching_out;
+#[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+pub(super) use properties::check_reaches_no_file;

@@ -2,8 +2,6 @@
 
 use std::process::Command;
 
-use proptest::prelude::*;
-
 use super::*;
 use crate::media::Packets;
 use crate::message::Message;
@@ -103,21 +101,27 @@ async fn what_is_no_media_is_the_files_fault() {
     assert!(matches!(error, ServiceError::File(_)), "{error}");
 }
 
-proptest! {
-    #[test]
-    fn no_answer_panics(text in any::<String>()) {
-        let _ = Facts::read(&text, &Packets::default(), "7");
-    }
+mod properties {
+    use proptest::prelude::*;
 
-    #[test]
-    fn strange_answers_are_read(index in any::<u64>(), text in any::<String>(), time in any::<f64>()) {
-        let raw = serde_json::json!({
-            "format": {"duration": time.to_string(), "tags": {text.clone(): text.clone(), "n": index}},
-            "streams": [{"index": index, "codec_name": text, "side_data_list": [{}, {"rotation": -90}]}],
-            "chapters": [{"start_time": "x"}, 7],
-        });
-        let facts = Facts::read(&raw.to_string(), &Packets::default(), "7").expect("is read");
-        prop_assert_eq!(facts.streams[0].rotation, Some(-90));
-        prop_assert!(serde_json::to_string(&facts).is_ok());
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn no_answer_panics(text in any::<String>()) {
+            let _ = Facts::read(&text, &Packets::default(), "7");
+        }
+
+        #[test]
+        fn strange_answers_are_read(index in any::<u64>(), text in any::<String>(), time in any::<f64>()) {
+            let raw = serde_json::json!({
+                "format": {"duration": time.to_string(), "tags": {text.clone(): text.clone(), "n": index}},
+                "streams": [{"index": index, "codec_name": text, "side_data_list": [{}, {"rotation": -90}]}],
+                "chapters": [{"start_time": "x"}, 7],
+            });
+            let facts = Facts::read(&raw.to_string(), &Packets::default(), "7").expect("is read");
+            prop_assert_eq!(facts.streams[0].rotation, Some(-90));
+            prop_assert!(serde_json::to_string(&facts).is_ok());
+        }
     }
 }

@@ -5,10 +5,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::job::{Done, Fault, Job};
-use super::request::{Request, Unfit};
+use super::request::{self, Request, Unfit};
 use crate::inbox::QueueError;
 use crate::message::dead_letter::{self, GivenUp};
-use crate::message::{MAX_INPUT_BYTES, Message, OutputKey, Status, StatusMessage};
+use crate::message::{Message, OutputKey, Status, StatusMessage};
 use crate::text::printable_short;
 use crate::verdict::Verdict;
 
@@ -112,9 +112,9 @@ impl Job<'_> {
         }
         let why = self.given_up(why, self.now());
         let body = &self.held.delivery.body;
-        let letter = match Message::parse(body) {
-            Ok(message) if body.len() <= MAX_INPUT_BYTES => dead_letter::write(&message, why),
-            _ => dead_letter::wrap(body, why),
+        let letter = match request::headers(body) {
+            Ok(message) => dead_letter::write(&message, why),
+            Err(_) => dead_letter::wrap(body, why),
         };
         self.bury(&letter).await?;
         self.delete().await?;

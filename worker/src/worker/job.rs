@@ -234,15 +234,19 @@ impl Job<'_> {
     }
 
     async fn find_verdict(&self, md5: &str, task: &Task) -> Result<Option<Verdict>, Stop> {
-        let key = verdict::key(&verdict::job_id_of(md5, &task.digest));
+        let job = verdict::job_id_of(md5, &task.digest);
+        let key = verdict::key(&job);
         let bucket = &self.worker.data.output_bucket;
         let fault = |why: String| Stop::Fault(Fault(why));
-        match self.worker.store.verdict(bucket, &key).await {
-            Ok(None) => Ok(None),
-            Ok(Some(text)) => Verdict::parse(&text)
-                .map(Some)
-                .map_err(|e| fault(format!("s3://{bucket}/{key} is no verdict: {e}"))),
-            Err(error) => Err(fault(error.to_string())),
+        let text = match self.worker.store.verdict(bucket, &key).await {
+            Ok(None) => return Ok(None),
+            Ok(Some(text)) => text,
+            Err(error) => return Err(fault(error.to_string())),
+        };
+        match Verdict::parse(&text) {
+            Ok(verdict) if verdict.job == job => Ok(Some(verdict)),
+            Ok(_) => Err(fault(format!("s3://{bucket}/{key} is another job's"))),
+            Err(why) => Err(fault(format!("s3://{bucket}/{key} is no verdict: {why}"))),
         }
     }
 

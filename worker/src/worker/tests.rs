@@ -177,13 +177,43 @@ async fn who_loses_the_race_tells_the_winners_verdict() {
     let queue = FakeQueue::new(&first.clock, &[&message]);
     first.run(&queue).await.unwrap();
     let mut theirs = first.verdict("hello").unwrap();
-    theirs.outputs[0].content.key = "media/theirs".to_owned();
+    let content = &mut theirs.outputs[0].content;
+    content.md5 = md5("theirs");
+    content.key = format!("media/{}", content.md5);
+    let key = content.key.clone();
     *world.store.rival.lock().unwrap() = Some(theirs.to_json().unwrap());
 
     let queue = FakeQueue::new(&world.clock, &[&message]);
     world.run(&queue).await.unwrap();
-    assert_eq!(world.outbox.statuses()[0].outputs[0].key, "media/theirs");
+    assert_eq!(world.outbox.statuses()[0].outputs[0].key, key);
     assert_eq!(world.verdict("hello").unwrap(), theirs);
+}
+
+#[tokio::test]
+async fn what_lies_in_a_verdicts_place_is_not_believed_if_it_is_none_of_that_job() {
+    let world = World::new();
+    let message = world.submit("hello");
+    let other = World::new();
+    let queue = FakeQueue::new(&other.clock, &[&other.submit("other")]);
+    other.run(&queue).await.unwrap();
+    let theirs = other.verdict("other").unwrap().to_json().unwrap();
+    let job = verdict::job_id_of(&md5("hello"), &"d".repeat(64));
+    for (text, why) in [
+        (theirs, "is another job's"),
+        ("{\"version\": 1}".to_owned(), "is no verdict"),
+    ] {
+        let key = format!("outputs/{}", verdict::key(&job));
+        world.store.put_object(&key, text.as_bytes());
+        let queue = FakeQueue::new(&world.clock, &[&message]);
+        // Nobody is told of outputs that are another's; the message ends as a dead letter that says why.
+        assert!(world.run(&queue).await.is_err(), "the store is doubted");
+        let status = world.outbox.statuses().pop().unwrap();
+        assert_eq!((status.status, status.outputs.len()), (Status::Failed, 0));
+        let letter = world.dead_letters().pop().unwrap();
+        assert!(letter.reason.unwrap().contains(why));
+        assert_eq!(letter.original.as_deref(), Some(message.as_str()));
+        assert_eq!(*world.service.runs.lock().unwrap(), 0);
+    }
 }
 
 #[tokio::test]
@@ -302,17 +332,18 @@ async fn what_cannot_be_read_becomes_a_dead_letter_at_once() {
     let letters = world.dead_letters();
     let told: Vec<_> = letters
         .iter()
-        .map(|l| (l.reason.as_deref().unwrap(), l.original.as_deref().unwrap()))
+        .map(|l| (l.reason.as_deref().unwrap(), l.original.as_deref()))
         .collect();
     assert_eq!(
         told,
         [
             (
                 "line 1 is not of the form `Name: value`: `{\"Bucket\": 1}`",
-                "{\"Bucket\": 1}"
+                Some("{\"Bucket\": 1}")
             ),
-            ("the message is empty", ""),
-            ("the header `Bucket` is missing", "X-Only: unknown\n"),
+            // It can't be sent again: queues take no empty text.
+            ("the message is empty", None),
+            ("the header `Bucket` is missing", Some("X-Only: unknown\n")),
         ]
     );
 }
