@@ -230,7 +230,9 @@ fn nothing_is_written_but_results_and_nothing_is_told_raw() {
         row.prepare(&folder);
         let before = tree(&folder, &[]);
         let bodies = row.bodies(&batch, &names);
-        bodies.iter().for_each(|body| send(&yard, body));
+        for body in &bodies {
+            send(&yard, body);
+        }
 
         let started = Instant::now();
         let ended = muck(&yard, &["results", &out, "--batch", &batch, "--no-wait"]);

@@ -109,7 +109,6 @@ fn component(name: &str) -> String {
 
 fn is_device(name: &str) -> bool {
     let base = name.split('.').next().unwrap_or_default().trim_end();
-    let is = |device: &&str| device.eq_ignore_ascii_case(base);
     let numbered = base.split_at_checked(3).is_some_and(|(word, number)| {
         let digit = number.len() == 1 && number.bytes().all(|b| b.is_ascii_digit());
         digit
@@ -117,7 +116,7 @@ fn is_device(name: &str) -> bool {
                 .iter()
                 .any(|d| d.eq_ignore_ascii_case(word))
     });
-    numbered || DEVICES.iter().any(|device| is(device))
+    numbered || DEVICES.iter().any(|d| d.eq_ignore_ascii_case(base))
 }
 
 fn is_plain(c: char) -> bool {

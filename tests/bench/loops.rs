@@ -3,6 +3,7 @@
 //! Each worker is a process of its own with the frame that `muck-worker` has (receive, fetch, store, verdict, status, delete)
 //! around a service that waits. So what is measured is whether workers get in each other's way.
 
+use std::fmt::Write as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -139,19 +140,23 @@ fn twenty_workers_do_twenty_times_the_work_of_one() {
     let mut slow = Vec::new();
     for (count, way) in &ways {
         let (all, one) = (jobs as f64 / way.median(), each(*count, way));
-        table += &format!(
-            "  {count:>2} workers  {:>7.2} s  {all:>6.2} jobs/s  {one:>6.3} jobs/s a worker  x {:.3}\n",
+        writeln!(
+            table,
+            "  {count:>2} workers  {:>7.2} s  {all:>6.2} jobs/s  {one:>6.3} jobs/s a worker  x {:.3}",
             way.median(),
             one / alone
-        );
+        )
+        .expect("writes");
         if one < alone * LEAST {
             slow.push(format!("{}: x {:.3}", way.name, one / alone));
         }
     }
-    table += &format!(
-        "  the loop alone (1 worker, an empty conversion): {:.1} messages/s\n",
+    writeln!(
+        table,
+        "  the loop alone (1 worker, an empty conversion): {:.1} messages/s",
         jobs as f64 / empty.median()
-    );
+    )
+    .expect("writes");
     keep_table("bench-loops.txt", &table);
     assert!(slow.is_empty(), "a worker does less among others: {slow:?}");
 }

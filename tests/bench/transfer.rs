@@ -3,6 +3,7 @@
 //! They do the same to S3, and `muck` does more: it works out MD5 and SHA-256 of every file, looks whether S3 has it, sends
 //! a message for each, and compares what it fetches with the MD5 in its key.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -63,11 +64,13 @@ fn files_go_and_come_as_fast_as_by_other_programs() {
             let all: Vec<&Way> = ways.iter().map(|(way, _)| way).collect();
             let mut text = table(&format!("{verb} {what}"), &all, &best.0);
             for (way, memory) in &ways {
-                text += &format!(
-                    "  {:<28} at most {:.0} MiB resident\n",
+                writeln!(
+                    text,
+                    "  {:<28} at most {:.0} MiB resident",
                     way.name,
                     *memory as f64 / 1024.0
-                );
+                )
+                .expect("writes");
             }
             tables.push(text);
             if ratio > 1.0 {
@@ -199,7 +202,7 @@ fn tool(access: &Access, name: &str) -> Command {
 fn convert_all(world: &World, files: &Path) {
     let sdk = Sdk::of(world);
     let (input, output) = (Sdk::bucket("b", "input"), Sdk::bucket("b", "output"));
-    let films: Vec<(String, String, u64)> = films(files)
+    let inputs: Vec<(String, String, u64)> = films(files)
         .into_iter()
         .map(|path| {
             let content = std::fs::read(&path).expect("reads");
@@ -210,7 +213,7 @@ fn convert_all(world: &World, files: &Path) {
         .collect();
     let (unread, url) = (sdk.queue_url("b", "input"), sdk.queue_url("b", "output"));
     sdk.run(async {
-        stream::iter(&films)
+        stream::iter(&inputs)
             .for_each_concurrent(16, |(_, md5, _)| {
                 let call = sdk.s3.copy_object().bucket(&output);
                 let call = call.key(format!("media/{md5}"));
@@ -220,7 +223,7 @@ fn convert_all(world: &World, files: &Path) {
                 }
             })
             .await;
-        for some in films.chunks(10) {
+        for some in inputs.chunks(10) {
             let entries = some.iter().map(|(name, md5, size)| {
                 let body = format!(
                     "Bucket: {input}\nInputKey: media/{md5}\nOriginalFileName: {name}\nSize: {size}\nBatch: b\n\

@@ -110,9 +110,7 @@ proptest! {
 fn thousands_of_headers_make_no_thousands_of_columns() {
     let dir = tempfile::tempdir().expect("temp dir");
     let mut message = job("a.avi", JobStatus::Converted).message.expect("one");
-    for number in 0..5000 {
-        message.push_str(&format!("x{number:x}: 1\n"));
-    }
+    message.extend((0..5000).map(|number| format!("x{number:x}: 1\n")));
     let usual = (job("b.avi", JobStatus::Converted), Vec::new());
     let evil = Job {
         message: Some(message),

@@ -82,7 +82,7 @@ pub(in crate::preset) fn check_reaches_no_file(args: &[String]) -> Result<(), Te
             "c" => prop_assert!(!words(ENCODERS).contains(&value), "{}", value),
             "map" => prop_assert!(value.starts_with("0:"), "{}", value),
             "map_metadata" | "map_chapters" => {
-                prop_assert!(matches!(value, "0" | "-1"), "{}", value)
+                prop_assert!(matches!(value, "0" | "-1"), "{}", value);
             }
             "flags" => prop_assert!(!value.contains("pass"), "{}", value),
             "vf" | "af" => check_graph(value)?,
