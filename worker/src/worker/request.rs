@@ -68,8 +68,8 @@ mod properties {
         let name = prop_oneof![1_usize..5, 1_usize..40];
         let value = prop_oneof![Just(0), 0_usize..10, 0_usize..3000];
         let bytes = prop_oneof![
-            100 => 1100_usize..3000,
-            1 => MAX_INPUT_BYTES * 3 / 4..MAX_INPUT_BYTES + 100,
+            60 => 1100_usize..3000,
+            1 => MAX_INPUT_BYTES * 9 / 10..MAX_INPUT_BYTES + 100,
         ];
         (name, value, sign, end, bytes).prop_map(|(name, value, sign, end, bytes)| {
             // The file is called like the key's last part, which is then written once more.
