@@ -201,11 +201,18 @@ impl Teardown<'_> {
             Err(error) => return vec![(ResourceKind::Volume, error)],
         };
         let all = volumes.iter().map(|volume| async move {
-            if let Some(instance) = volume.instance.as_ref().filter(|id| running.contains(id)) {
-                return Err(Error::failed(format!(
-                    "cannot delete the volume {}: {instance} has it, and runs",
-                    volume.id
-                )));
+            if let Some(instance) = &volume.instance {
+                let why = match survey.instances_seen {
+                    None => "whether that runs can't be seen",
+                    Some(_) if running.contains(instance) => "that runs",
+                    Some(_) => "",
+                };
+                if !why.is_empty() {
+                    return Err(Error::failed(format!(
+                        "cannot delete the volume {}: {instance} has it, and {why}",
+                        volume.id
+                    )));
+                }
             }
             volume::delete(aws, &volume.id).await?;
             self.gone(ResourceKind::Volume, &volume.id, None);
