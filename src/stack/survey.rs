@@ -83,7 +83,7 @@ pub struct Survey {
     pub depths: BTreeMap<ResourceKind, Depth>,
     /// What could not be looked at.
     pub errors: Vec<Error>,
-    /// When the instances were listed.
+    /// When the instances were listed; `None` if they couldn't be.
     pub instances_seen: Option<Instant>,
 }
 
@@ -163,7 +163,7 @@ impl Survey {
             snapshot::list(aws, &names.stack),
             join_all(with_names),
         );
-        survey.instances_seen = Some(seen);
+        survey.instances_seen = instances.is_ok().then_some(seen);
         survey.instances = survey.or_none(instances);
         survey.volumes = survey.or_none(volumes);
         survey.images = survey.or_none(images);

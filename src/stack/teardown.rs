@@ -410,6 +410,7 @@ impl Survey {
     /// Without buckets, queues and the rest that has names.
     fn only_ec2(&self) -> Self {
         Self {
+            instances_seen: self.instances_seen,
             instances: self.instances.clone(),
             volumes: self.volumes.clone(),
             images: self.images.clone(),
