@@ -58,7 +58,7 @@ fuzz:
 	cargo build --workspace --all-targets
 	@seed="$(SEED)"; seed="$${seed:-$$(date +%s)}"; cases="$(CASES)"; cases="$${cases:-20000}"; \
 		echo "CASES=$$cases SEED=$$seed"; \
-		PROPTEST_CASES="$$cases" PROPTEST_RNG_SEED="$$seed" cargo test --workspace --lib -- properties::
+		PROPTEST_CASES="$$cases" PROPTEST_RNG_SEED="$$seed" cargo test --workspace --lib --no-fail-fast -- properties::
 
 # How long up and down take where each call takes 100 ms, beside the longest chain of calls; and the teardown of
 # 100,000 objects, with the memory that it needs. Tables are kept in target/sweeps/.

@@ -7,10 +7,14 @@
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 
+use muck_worker::text::printable_short;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
+
+/// Characters of a line that can't be read.
+pub(super) const SHOWN: usize = 200;
 
 /// A package in the image.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -76,8 +80,9 @@ impl Manifest {
         for (index, line) in text.split_terminator('\n').enumerate() {
             let wrong = || {
                 Error::failed(format!(
-                    "line {} of the manifest cannot be read: {line:?}",
-                    index + 1
+                    "line {} of the manifest cannot be read: `{}`",
+                    index + 1,
+                    printable_short(line, SHOWN)
                 ))
             };
             match line.strip_prefix(' ') {

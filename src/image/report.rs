@@ -5,10 +5,11 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use muck_worker::text::printable_short;
 use serde::Serialize;
 
 use super::lock::{Locked, LockedBase};
-use super::manifest::{Manifest, section_name};
+use super::manifest::{Manifest, SHOWN, section_name};
 use crate::error::{Error, Result};
 
 /// Longest failing script's last words that go into an error.
@@ -107,8 +108,9 @@ impl Report {
         for (index, line) in lines {
             let wrong = || {
                 Error::failed(format!(
-                    "line {} of the builder's report cannot be read: {line:?}",
-                    index + 1
+                    "line {} of the builder's report cannot be read: `{}`",
+                    index + 1,
+                    printable_short(line, SHOWN)
                 ))
             };
             if let Some(item) = line.strip_prefix(' ') {

@@ -1,5 +1,6 @@
 //! What holds for any text that stands for a manifest: `make fuzz` tries it with many.
 
+use muck_worker::text::printable;
 use proptest::prelude::*;
 
 use super::tests::manifest;
@@ -30,10 +31,18 @@ fn text() -> impl Strategy<Value = String> {
 proptest! {
     #[test]
     fn what_is_read_is_written_and_read_back(text in text()) {
-        if let Ok(manifest) = Manifest::parse(&text) {
-            prop_assert_eq!(&Manifest::parse(&manifest.text()).expect("reads"), &manifest);
-            prop_assert!(manifest.differences(&manifest).is_empty());
-            prop_assert_eq!(Manifest::parse(&manifest.text()).expect("reads").digest(), manifest.digest());
+        match Manifest::parse(&text) {
+            Ok(manifest) => {
+                let back = Manifest::parse(&manifest.text()).expect("reads");
+                prop_assert_eq!(&back, &manifest);
+                prop_assert_eq!(back.digest(), manifest.digest());
+                prop_assert!(manifest.differences(&manifest).is_empty());
+            }
+            Err(error) => {
+                let shown = error.chain();
+                prop_assert_eq!(printable(&shown), shown.clone());
+                prop_assert!(shown.chars().count() < 2200, "{}", shown);
+            }
         }
     }
 }

@@ -62,7 +62,6 @@ proptest! {
                 }
             }
             Err(error) => {
-                // One line, quoted by Rust's rules.
                 prop_assert_eq!(printable(&error.chain()), error.chain());
                 check_error(&error)?;
             }
