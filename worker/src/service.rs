@@ -85,7 +85,8 @@ impl Progress {
 /// What a service would do with an input.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Task {
-    /// Identifies the work; the same digest on the same content gives outputs of equal worth.
+    /// Identifies the work; the same digest on the same content gives outputs of equal worth. 1 to 64 letters, digits,
+    /// `.`, `_` and `-`: it becomes a part of a key.
     pub digest: String,
     /// The preset's name, if there are presets.
     pub preset: Option<String>,

@@ -148,11 +148,7 @@ impl Verdict {
             }
         };
         rule(
-            is_hex(&self.input.md5, 32) && is_hex(&self.digest, 64),
-            "its MD5 or its digest is not one",
-        )?;
-        rule(
-            self.job == job_id_of(&self.input.md5, &self.digest),
+            self.job == job_id_of(&self.input.md5, &self.digest) && is_job(&self.job),
             "its job is not that of its MD5 and its digest",
         )?;
         let outputs = self.output_keys();
@@ -197,6 +193,16 @@ pub fn job_id(input_md5: &str, preset: &Preset) -> String {
 /// The same for any service, whose work on the content is identified by a digest.
 pub fn job_id_of(input_md5: &str, digest: &str) -> String {
     format!("{}-{digest}", input_md5.to_ascii_lowercase())
+}
+
+/// Whether a text has the form of [`job_id_of`]: it becomes a key, and anyone may have written it. A digest has 1 to 64
+/// letters, digits, `.`, `_` and `-`.
+pub fn is_job(text: &str) -> bool {
+    let is_digest = |text: &str| {
+        let allowed = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+        (1..=64).contains(&text.len()) && text.bytes().all(allowed)
+    };
+    matches!(text.split_once('-'), Some((md5, digest)) if is_hex(md5, 32) && is_digest(digest))
 }
 
 /// The key of a job's verdict in the output bucket.
@@ -296,6 +302,18 @@ pub(crate) mod tests {
         assert!(refused(&|v| v.job = "../media/x".to_owned()).contains("its job"));
         assert!(refused(&|v| v.input.md5 = "0".repeat(32)).contains("its job"));
         assert!(refused(&|v| v.digest = String::new()).contains("digest"));
+        for digest in ["", "../x", "a/b", &"x".repeat(65), "é"] {
+            let why = refused(&|v| {
+                digest.clone_into(&mut v.digest);
+                v.job = job_id_of(&v.input.md5, digest);
+            });
+            assert!(why.contains("its job"), "{digest}: {why}");
+        }
+        let mut other = example();
+        // Of another service.
+        other.digest = "probe-1.2".to_owned();
+        other.job = job_id_of(&other.input.md5, &other.digest);
+        assert!(other.to_json().is_ok());
         assert!(refused(&|v| v.status = Status::Failed).contains("failure with outputs"));
         assert!(refused(&|v| v.outputs.clear()).contains("without"));
         for key in ["", "verdicts/x", "media/x", "media/../x", "a,b"] {

@@ -9,9 +9,10 @@ use std::fmt::Write as _;
 use jiff::Timestamp;
 use md5::{Digest as _, Md5};
 
-use super::{InputMessage, Message, Status, can_be_sent, is_hex};
+use super::{InputMessage, Message, Status, can_be_sent};
 use crate::dates;
 use crate::text::printable_short;
+use crate::verdict::is_job;
 
 /// How often the message had been received when it was given up, this time included.
 const RECEIVES: &str = "Receive-Count";
@@ -208,11 +209,6 @@ impl DeadLetter {
     }
 }
 
-/// Whether it has the form of [`crate::verdict::job_id`]: it becomes a key, and anyone may have written it.
-fn is_job(text: &str) -> bool {
-    matches!(text.split_once('-'), Some((md5, digest)) if is_hex(md5, 32) && is_hex(digest, 64))
-}
-
 /// A JSON string that holds ASCII only, cut before it gets longer than [`MOST_ORIGINAL`]. Headers
 /// can't hold line breaks and control characters; so they come back exactly.
 fn ascii_json(text: &str) -> String {
@@ -293,6 +289,9 @@ mod tests {
             DeadLetter::read(&write(&message, why).to_string()).job
         };
         assert_eq!(told(&job), Some(job.clone()));
+        // Other services than conversions have digests of their own.
+        let probed = format!("{}-probe-1", "0".repeat(32));
+        assert_eq!(told(&probed), Some(probed.clone()));
         assert_eq!(told("../media/x"), None);
     }
 

@@ -116,7 +116,7 @@ proptest! {
         match Verdict::parse(&text) {
             Ok(verdict) => {
                 prop_assert_eq!(&verdict.job, &job_id_of(&verdict.input.md5, &verdict.digest));
-                prop_assert!(key(&verdict.job).bytes().all(|b| b.is_ascii_alphanumeric() || b"/-.".contains(&b)));
+                prop_assert!(key(&verdict.job).bytes().all(|b| b.is_ascii_alphanumeric() || b"/-._".contains(&b)));
                 let mut names: Vec<_> = verdict.outputs.iter().filter_map(|o| o.name.as_deref()).collect();
                 let count = names.len();
                 names.sort_unstable();
