@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use aws_sdk_sqs::error::BuildError;
 use aws_sdk_sqs::types::{
-    ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry,
-    MessageSystemAttributeName, QueueAttributeName, SendMessageBatchRequestEntry,
+    BatchResultErrorEntry, ChangeMessageVisibilityBatchRequestEntry,
+    DeleteMessageBatchRequestEntry, MessageSystemAttributeName, QueueAttributeName,
+    SendMessageBatchRequestEntry,
 };
 
 use jiff::Timestamp;
@@ -238,17 +240,13 @@ pub async fn receive(
 /// its receiver must bear anyway, so single refusals are not an error.
 pub async fn delete(cloud: &Cloud, queue: &Queue, receipts: &[String]) -> Result<()> {
     let cannot = || Error::failed(format!("cannot delete from queue {}", queue.name));
-    let entries = receipts
-        .iter()
-        .enumerate()
-        .map(|(index, receipt)| {
-            DeleteMessageBatchRequestEntry::builder()
-                .id(index.to_string())
-                .receipt_handle(receipt)
-                .build()
-        })
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| cannot().because(error))?;
+    let entries = entries(receipts, |id, receipt| {
+        DeleteMessageBatchRequestEntry::builder()
+            .id(id)
+            .receipt_handle(receipt)
+            .build()
+    })
+    .map_err(|error| cannot().because(error))?;
     let answer = cloud
         .aws
         .sqs
@@ -258,31 +256,21 @@ pub async fn delete(cloud: &Cloud, queue: &Queue, receipts: &[String]) -> Result
         .send()
         .await
         .map_err(|error| cannot().because(Cause::from(error)))?;
-    for failed in answer.failed {
-        tracing::debug!(
-            queue = queue.name,
-            code = failed.code,
-            "a message was not deleted"
-        );
-    }
+    note_refusals(queue, "deleted", &answer.failed);
     Ok(())
 }
 
 /// Gives up to ten messages back: others see them at once. One whose receipt is too old is back already.
 pub async fn release(cloud: &Cloud, queue: &Queue, receipts: &[String]) -> Result<()> {
     let cannot = || Error::failed(format!("cannot give messages back to queue {}", queue.name));
-    let entries = receipts
-        .iter()
-        .enumerate()
-        .map(|(index, receipt)| {
-            ChangeMessageVisibilityBatchRequestEntry::builder()
-                .id(index.to_string())
-                .receipt_handle(receipt)
-                .visibility_timeout(0)
-                .build()
-        })
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| cannot().because(error))?;
+    let entries = entries(receipts, |id, receipt| {
+        ChangeMessageVisibilityBatchRequestEntry::builder()
+            .id(id)
+            .receipt_handle(receipt)
+            .visibility_timeout(0)
+            .build()
+    })
+    .map_err(|error| cannot().because(error))?;
     let answer = cloud
         .aws
         .sqs
@@ -292,14 +280,30 @@ pub async fn release(cloud: &Cloud, queue: &Queue, receipts: &[String]) -> Resul
         .send()
         .await
         .map_err(|error| cannot().because(Cause::from(error)))?;
-    for failed in answer.failed {
+    note_refusals(queue, "given back", &answer.failed);
+    Ok(())
+}
+
+/// The entries of a batch call on these receipts, each with an id of its own.
+fn entries<T>(
+    receipts: &[String],
+    entry: impl Fn(String, &str) -> Result<T, BuildError>,
+) -> Result<Vec<T>, BuildError> {
+    let numbered = receipts.iter().enumerate();
+    numbered
+        .map(|(index, receipt)| entry(index.to_string(), receipt))
+        .collect()
+}
+
+/// `done`: what was asked for. Whoever received a message bears that it comes again, so one is no error.
+fn note_refusals(queue: &Queue, done: &str, failed: &[BatchResultErrorEntry]) {
+    for one in failed {
         tracing::debug!(
             queue = queue.name,
-            code = failed.code,
-            "a message was not given back"
+            code = one.code,
+            "a message was not {done}"
         );
     }
-    Ok(())
 }
 
 /// Counts the messages in a queue.
