@@ -101,9 +101,8 @@ const MOVFLAGS: &[&str] = &[
     "cmaf",
 ];
 
-/// Parameters of x264 that are numbers or words. Not among them is what names a file: `stats`,
-/// `qpfile`, `cqmfile`, `dump-yuv`.
-const X264: &[(&str, Kind)] = &[
+/// Parameters that x264 and x265 both have, numbers and words: none names a file.
+const X264_AND_X265: &[(&str, Kind)] = &[
     ("keyint", Kind::Number),
     ("min-keyint", Kind::Number),
     ("scenecut", Kind::Number),
@@ -120,54 +119,38 @@ const X264: &[(&str, Kind)] = &[
     ("aq-strength", Kind::Number),
     ("psy-rd", Kind::Number),
     ("qcomp", Kind::Number),
-    ("me", Kind::OneOf(&["dia", "hex", "umh"])),
-    ("subme", Kind::Number),
-    ("trellis", Kind::Number),
     ("open-gop", Kind::Number),
-    ("threads", Kind::Number),
-    ("lookahead-threads", Kind::Number),
-    ("sliced-threads", Kind::Number),
-    ("deblock", Kind::Number),
     ("colorprim", Kind::Word),
     ("transfer", Kind::Word),
     ("colormatrix", Kind::Word),
 ];
 
-/// The same of x265, without `csv`, `stats`, `analysis-*`, `qpfile`, `scaling-list`, `lambda-file`,
+/// Those of x264 alone. Not among them is what names a file: `stats`, `qpfile`, `cqmfile`, `dump-yuv`.
+const X264: &[(&str, Kind)] = &[
+    ("me", Kind::OneOf(&["dia", "hex", "umh"])),
+    ("subme", Kind::Number),
+    ("trellis", Kind::Number),
+    ("threads", Kind::Number),
+    ("lookahead-threads", Kind::Number),
+    ("sliced-threads", Kind::Number),
+    ("deblock", Kind::Number),
+];
+
+/// Those of x265 alone, without `csv`, `stats`, `analysis-*`, `qpfile`, `scaling-list`, `lambda-file`,
 /// `zonefile`, `dolby-vision-rpu` and `recon`.
 const X265: &[(&str, Kind)] = &[
     ("log-level", Kind::OneOf(&["none", "error", "warning"])),
     ("pools", Kind::Number),
     ("frame-threads", Kind::Number),
-    ("keyint", Kind::Number),
-    ("min-keyint", Kind::Number),
-    ("scenecut", Kind::Number),
-    ("bframes", Kind::Number),
-    ("b-adapt", Kind::Number),
-    ("ref", Kind::Number),
-    ("crf", Kind::Number),
-    ("qp", Kind::Number),
-    ("bitrate", Kind::Number),
-    ("vbv-maxrate", Kind::Number),
-    ("vbv-bufsize", Kind::Number),
-    ("rc-lookahead", Kind::Number),
-    ("aq-mode", Kind::Number),
-    ("aq-strength", Kind::Number),
-    ("psy-rd", Kind::Number),
     ("psy-rdoq", Kind::Number),
     ("rdoq-level", Kind::Number),
     ("rd", Kind::Number),
-    ("qcomp", Kind::Number),
     ("sao", Kind::Number),
-    ("open-gop", Kind::Number),
     ("repeat-headers", Kind::Number),
     ("hdr10-opt", Kind::Number),
-    ("colorprim", Kind::Word),
-    ("transfer", Kind::Word),
-    ("colormatrix", Kind::Word),
 ];
 
-/// The same of SVT-AV1, without `stat-file`, `pass`, `fgs-table`, `roi-map-file` and `pred-struct-file`.
+/// Those of SVT-AV1, without `stat-file`, `pass`, `fgs-table`, `roi-map-file` and `pred-struct-file`.
 const SVT_AV1: &[(&str, Kind)] = &[
     ("lp", Kind::Number),
     ("tune", Kind::Number),
@@ -254,9 +237,9 @@ pub(super) fn kind(option: &str, specifier: Option<&str>) -> Option<Kind> {
         ]),
         "-map" => Kind::Map,
         "-fps_mode" => Kind::OneOf(&["passthrough", "cfr", "vfr", "auto"]),
-        "-x264-params" => Kind::Parameters(X264),
-        "-x265-params" => Kind::Parameters(X265),
-        "-svtav1-params" => Kind::Parameters(SVT_AV1),
+        "-x264-params" => Kind::Parameters(&[X264_AND_X265, X264]),
+        "-x265-params" => Kind::Parameters(&[X264_AND_X265, X265]),
+        "-svtav1-params" => Kind::Parameters(&[SVT_AV1]),
         "-f" => Kind::OneOf(MUXERS),
         "-vf" => Kind::Filters(Family::Video),
         "-af" => Kind::Filters(Family::Audio),

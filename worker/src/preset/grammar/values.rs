@@ -24,7 +24,7 @@ pub(super) enum Kind {
     /// One of these words.
     OneOf(&'static [&'static str]),
     /// `key=value` joined by `:`, each key with its kind.
-    Parameters(&'static [(&'static str, Kind)]),
+    Parameters(&'static [&'static [(&'static str, Kind)]]),
     /// A number made of numbers, of what a filter knows of its picture, and of functions.
     Expression,
     /// A graph of filters with one end on either side.
@@ -70,6 +70,8 @@ pub(super) fn check(kind: Kind, value: &str) -> Result<(), String> {
             let (key, value) = entry.split_once('=').ok_or("not `key=value`")?;
             let (_, kind) = known
                 .iter()
+                .copied()
+                .flatten()
                 .find(|(name, _)| *name == key)
                 .ok_or_else(|| format!("`{}` is not allowed", short(key)))?;
             check(*kind, value).map_err(|why| format!("`{key}` is {why}"))
