@@ -201,18 +201,11 @@ impl Teardown<'_> {
             Err(error) => return vec![(ResourceKind::Volume, error)],
         };
         let all = volumes.iter().map(|volume| async move {
-            if let Some(instance) = &volume.instance {
-                let why = match survey.instances_seen {
-                    None => "whether that runs can't be seen",
-                    Some(_) if running.contains(instance) => "that runs",
-                    Some(_) => "",
-                };
-                if !why.is_empty() {
-                    return Err(Error::failed(format!(
-                        "cannot delete the volume {}: {instance} has it, and {why}",
-                        volume.id
-                    )));
-                }
+            if let Some(why) = why_held(volume, survey, running) {
+                return Err(Error::failed(format!(
+                    "cannot delete the volume {}: {why}",
+                    volume.id
+                )));
             }
             volume::delete(aws, &volume.id).await?;
             self.gone(ResourceKind::Volume, &volume.id, None);
@@ -386,6 +379,19 @@ impl Teardown<'_> {
         last.into_inner()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
+}
+
+/// Why nobody need wait for a volume to be free: its instance goes on, or may.
+fn why_held(volume: &volume::Volume, survey: &Survey, running: &[String]) -> Option<String> {
+    let instance = volume.instance.as_ref()?;
+    if survey.instances_seen.is_none() {
+        return Some(format!(
+            "{instance} has it, and whether that runs can't be seen"
+        ));
+    }
+    running
+        .contains(instance)
+        .then(|| format!("{instance} has it, and that runs"))
 }
 
 fn is_ec2(kind: ResourceKind) -> bool {
