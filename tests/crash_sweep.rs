@@ -11,7 +11,9 @@ use rand::{RngExt as _, SeedableRng as _};
 use crate::crash_point::{Outcome, Phase, Point, Second, attempt, record};
 use crate::harness::call::Call;
 use crate::harness::lane::Job;
-use crate::harness::sweep::{fresh_seed, keep_table, number, over, seed, tell};
+use crate::harness::sweep::{
+    assert_none, footer, fresh_seed, keep_table, number, over, seed, tell,
+};
 
 /// Calls that make things: the points that leak if any do.
 const MAKERS: [&str; 11] = [
@@ -116,21 +118,10 @@ fn sweep(table: &str, seed: u64, points: Vec<Point>, double: Vec<(Point, Second)
         let clean = outcome.left.is_empty();
         (outcome, clean)
     });
-    let seconds = start.elapsed().as_secs();
-    let text = format!(
-        "{}\n{} points in {seconds} s, SEED={seed}\n",
-        told(&outcomes),
-        outcomes.len()
-    );
-    keep_table(table, &text);
+    let footer = footer(outcomes.len(), start.elapsed(), seed);
+    keep_table(table, &format!("{}\n{footer}", told(&outcomes)));
     let complaints: Vec<String> = outcomes.iter().filter_map(Outcome::complaint).collect();
-    assert!(
-        complaints.is_empty(),
-        "{} of {} points:\n{}",
-        complaints.len(),
-        outcomes.len(),
-        complaints.join("\n")
-    );
+    assert_none(&complaints, outcomes.len());
     // A read more or less is the weather; a change that is never made is another program.
     let missed: Vec<String> = outcomes
         .iter()

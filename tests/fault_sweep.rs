@@ -12,7 +12,7 @@ use rand::seq::SliceRandom as _;
 
 use crate::fault_point::{Outcome, Point, Shapes, Taken, attempt, record};
 use crate::harness::lane::Job;
-use crate::harness::sweep::{fresh_seed, keep_table, over, seed, tell};
+use crate::harness::sweep::{assert_none, footer, fresh_seed, keep_table, over, seed, tell};
 use crate::trouble::Trouble;
 
 /// Points of each fault that the part in `make test` draws: with three it takes about two minutes.
@@ -81,24 +81,11 @@ fn sweep(table: &str, seed: u64, points: Vec<Point>, shapes: &Shapes) {
         (outcome, clean)
     });
     outcomes.sort_by(|one, other| one.point.cmp(&other.point));
-    let seconds = start.elapsed().as_secs();
-    keep_table(
-        table,
-        &format!(
-            "{}\n{} points in {seconds} s, SEED={seed}\n",
-            told(&outcomes),
-            outcomes.len()
-        ),
-    );
+    let footer = footer(outcomes.len(), start.elapsed(), seed);
+    keep_table(table, &format!("{}\n{footer}", told(&outcomes)));
     keep_errors(table, &outcomes);
     let complaints: Vec<String> = outcomes.iter().filter_map(Outcome::complaint).collect();
-    assert!(
-        complaints.is_empty(),
-        "{} of {} points:\n{}",
-        complaints.len(),
-        outcomes.len(),
-        complaints.join("\n")
-    );
+    assert_none(&complaints, outcomes.len());
 }
 
 /// The table of faults: points, and how they were taken.

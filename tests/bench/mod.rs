@@ -1,5 +1,5 @@
 //! Benchmarks: what `muck` and its worker take beside the programs that people would use instead. `make bench`
-//! runs them one after the other; `docs/benchmark.md` has a run's tables and says what is compared.
+//! runs them one after the other; tables are kept in `target/sweeps/`.
 
 mod conversion;
 mod loops;
@@ -38,7 +38,7 @@ impl Way {
     }
 }
 
-/// Each way with its runs, its median, and that over the best median of the others named first to last.
+/// Each way with its runs, its median, and that over the median of `reference`.
 fn table(title: &str, ways: &[&Way], reference: &Way) -> String {
     let mut text = format!("{title}\n");
     for way in ways {

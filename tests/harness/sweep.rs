@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::io::Write as _;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use super::lane::Lane;
 
@@ -37,6 +38,22 @@ pub fn fresh_seed() -> u64 {
 pub fn tell(line: impl std::fmt::Display) {
     // Nobody may read it, and then nothing is lost.
     let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// The last line of a sweep's table.
+pub fn footer(points: usize, took: Duration, seed: u64) -> String {
+    format!("{points} points in {} s, SEED={seed}\n", took.as_secs())
+}
+
+/// Fails the sweep of so many points if there is anything to complain of.
+#[track_caller]
+pub fn assert_none(complaints: &[String], points: usize) {
+    assert!(
+        complaints.is_empty(),
+        "{} of {points} points:\n{}",
+        complaints.len(),
+        complaints.join("\n")
+    );
 }
 
 /// Writes a table into `<target>/sweeps/` and tells it.
