@@ -72,7 +72,8 @@ impl Ledger {
         write().map_err(|error| self.failure(error))
     }
 
-    /// All instances of the stack that ended after `since`, or live.
+    /// All instances of the stack that ended in the second of `since` or later, or live. EC2 tells whole seconds, so an
+    /// instance that began and ended just after `since` may seem to have ended before it.
     pub fn instances(&self, since: Timestamp) -> Result<Vec<SeenInstance>> {
         let connection = self.connection();
         let read = || -> rusqlite::Result<Vec<SeenInstance>> {
@@ -88,7 +89,10 @@ impl Ledger {
         let all = read().map_err(|error| self.failure(error))?;
         Ok(all
             .into_iter()
-            .filter(|one| one.ended.is_none_or(|ended| ended >= since))
+            .filter(|one| {
+                one.ended
+                    .is_none_or(|ended| ended.as_second() >= since.as_second())
+            })
             .collect())
     }
 }

@@ -228,6 +228,8 @@ fn instances_that_vanish_end_when_last_seen() {
         (Some(at(1025)), false)
     );
     assert_eq!(ledger.instances(at(1021)).expect("reads").len(), 1);
+    let within_its_second = at(1025) + jiff::SignedDuration::from_millis(300);
+    assert_eq!(ledger.instances(within_its_second).expect("reads").len(), 1);
 }
 
 #[test]
