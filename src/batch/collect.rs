@@ -2,21 +2,24 @@
 
 use std::time::Duration;
 
+use futures::future::try_join_all;
 use jiff::Timestamp;
 use muck_worker::message::{DeadLetter, InputMessage, Message, Status, StatusMessage};
 use muck_worker::text::printable_short;
 
-use super::ledger::{Batch, Counter, JobStatus, Ledger, NewJob};
+use super::ledger::{Batch, Counter, JobStatus, Ledger, NewJob, Told};
 use super::statistics::JobTimes;
 use super::{UNNAMED, is_batch_name};
 use crate::cloud::Cloud;
 use crate::error::Result;
 use crate::names::Names;
-use crate::resources::message::{self, Depth, Queue};
+use crate::resources::message::{self, Depth, Queue, Received};
 use crate::stack::MAX_RECEIVES;
 
 /// Dead letters are looked at, not taken: for this long nobody else sees them.
 const PEEK: Duration = Duration::from_secs(10);
+/// Further calls for status messages, those of each round beside each other: at the most 150 messages come at once.
+const BESIDE: [u64; 3] = [2, 4, 8];
 /// Calls of one look at the dead letters, ten messages each; more wait for the next look.
 const PEEKS: u32 = 20;
 
@@ -44,6 +47,8 @@ pub struct Depths {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Came {
     pub batch: String,
+    /// Its number in the ledger, if it may have outputs.
+    pub job: Option<i64>,
     /// Location and name; foreign text.
     pub file: String,
     pub seconds: u64,
@@ -73,34 +78,53 @@ impl<'a> Collector<'a> {
         })
     }
 
-    /// Takes up to ten status messages: into the ledger first, out of the queue then. Returns how
-    /// many messages there were, and the jobs that came back by them.
+    /// Takes status messages, waiting for the first: into the ledger first, out of the queue then. Returns how many messages
+    /// there were, and the jobs that came back by them.
     pub async fn reports(&self, wait: Duration) -> Result<(usize, Vec<Came>)> {
-        let messages = message::receive(self.cloud, &self.output, wait, None).await?;
-        self.ledger.count(self.batch, Counter::Queue, 1)?;
-        if messages.is_empty() {
-            return Ok((0, Vec::new()));
-        }
-        let mut came = Vec::new();
+        let messages = self.receive(wait).await?;
+        let mut usable = Vec::new();
         for one in &messages {
             match read_report(&one.body, &self.cloud.names) {
-                Ok((batch, status)) => {
-                    let bucket = self.cloud.names.output_bucket();
-                    if self
-                        .ledger
-                        .record(&batch, &status, &bucket, &one.body)?
-                        .is_new()
-                    {
-                        came.push(Came::of(batch, &status));
-                    }
-                }
+                Ok((batch, status)) => usable.push((batch, status, one.body.as_str())),
                 Err(reason) => self.keep(&self.output, &one.id, &one.body, &reason)?,
             }
         }
-        let receipts: Vec<String> = messages.into_iter().map(|one| one.receipt).collect();
-        message::delete(self.cloud, &self.output, &receipts).await?;
-        self.ledger.count(self.batch, Counter::Queue, 1)?;
-        Ok((receipts.len(), came))
+        let told: Vec<Told<'_>> = usable
+            .iter()
+            .map(|(batch, status, raw)| Told { batch, status, raw })
+            .collect();
+        let recorded = self
+            .ledger
+            .record(&told, &self.cloud.names.output_bucket())?;
+        let receipts: Vec<String> = messages.iter().map(|one| one.receipt.clone()).collect();
+        let calls = receipts.chunks(message::BATCH);
+        self.ledger
+            .count(self.batch, Counter::Queue, calls.len() as u64)?;
+        try_join_all(calls.map(|some| message::delete(self.cloud, &self.output, some))).await?;
+        let came = usable
+            .iter()
+            .zip(recorded)
+            .filter_map(|((batch, status, _), job)| Some(Came::of(job?, batch.clone(), status)));
+        Ok((receipts.len(), came.collect()))
+    }
+
+    /// As many messages as a few calls bring: while calls come back full, twice as many beside each other.
+    async fn receive(&self, wait: Duration) -> Result<Vec<Received>> {
+        let call = |wait| message::receive(self.cloud, &self.output, wait, None);
+        let mut messages = call(wait).await?;
+        let mut calls = 1;
+        let mut full = messages.len() == message::BATCH;
+        for beside in BESIDE {
+            if !full {
+                break;
+            }
+            let more = try_join_all((0..beside).map(|_| call(Duration::ZERO))).await?;
+            calls += beside;
+            full = more.iter().all(|some| some.len() == message::BATCH);
+            messages.extend(more.into_iter().flatten());
+        }
+        self.ledger.count(self.batch, Counter::Queue, calls)?;
+        Ok(messages)
     }
 
     /// Looks at the dead letters, which stay where they are. Outstanding jobs among them have failed.
@@ -119,12 +143,9 @@ impl<'a> Collector<'a> {
                         let Some(batch) = self.ledger.batch(&batch)? else {
                             continue;
                         };
-                        if self
-                            .ledger
-                            .record_dead(&batch, &job, &reason, written)?
-                            .is_new()
-                        {
+                        if self.ledger.record_dead(&batch, &job, &reason, written)? {
                             came.push(Came {
+                                job: None,
                                 batch: batch.name,
                                 file: shown(&job.location, &job.name),
                                 seconds: 0,
@@ -187,13 +208,14 @@ impl<'a> Collector<'a> {
 }
 
 impl Came {
-    fn of(batch: String, status: &StatusMessage) -> Self {
+    fn of(job: i64, batch: String, status: &StatusMessage) -> Self {
         let times = JobTimes {
             read: status.service_read,
             written: status.service_write,
         };
         Self {
             batch,
+            job: Some(job),
             file: shown(
                 status
                     .input

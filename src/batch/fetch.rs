@@ -1,14 +1,17 @@
 //! One output from the output bucket into a folder: by parallel ranges, checked, on the disk, named.
 
 use std::fs::File;
-use std::io::{self, Seek as _, SeekFrom};
+use std::io;
 use std::os::unix::fs::FileExt as _;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 
 use futures::{StreamExt as _, TryStreamExt as _};
+use md5::{Digest as _, Md5};
 use muck_worker::MEDIA_PREFIX;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::task::JoinHandle;
 
-use super::digest::digest;
+use super::digest::{BUFFER, digest};
 use super::place::{Folder, Temporary, Wanted};
 use super::scan::plain;
 use super::submit::blocking;
@@ -21,10 +24,30 @@ use crate::resources::object::{self, Piece, Place};
 const RANGE: u64 = 8 << 20;
 /// Ranges of one file beside each other.
 const RANGES_AT_ONCE: usize = 4;
+/// Ranges of all files beside each other. Each holds about [`WRITE`] bytes, and what its connection buffers.
+const RANGES_IN_ALL: usize = 24;
 /// Bytes gathered before they are written: one turn of a blocking thread a MiB.
 const WRITE: usize = 1 << 20;
 /// Attempts for a range whose connection breaks midway; each goes on where the last one ended.
 const ATTEMPTS: u32 = 5;
+
+/// Ranges that may be under way, over all files.
+pub struct Lanes(Semaphore);
+
+impl Default for Lanes {
+    fn default() -> Self {
+        Self(Semaphore::new(RANGES_IN_ALL))
+    }
+}
+
+impl Lanes {
+    async fn one(&self) -> Result<SemaphorePermit<'_>> {
+        self.0
+            .acquire()
+            .await
+            .map_err(|error| Error::failed("the fetching was stopped").because(error))
+    }
+}
 
 /// What to fetch, and as what.
 #[derive(Debug, Clone)]
@@ -52,7 +75,7 @@ pub struct Arrived {
 /// # Errors
 /// The outer error ends the whole run (a full disk, no access); the inner one is of this output, a
 /// reason to follow its name.
-pub async fn fetch(cloud: &Cloud, order: Order) -> Result<Result<Arrived, String>> {
+pub async fn fetch(cloud: &Cloud, lanes: &Lanes, order: Order) -> Result<Result<Arrived, String>> {
     let Some(md5) = md5_of_key(&order.key) else {
         return Ok(Err(
             "has an output whose key is no MD5, so it can't be checked".to_owned(),
@@ -67,14 +90,69 @@ pub async fn fetch(cloud: &Cloud, order: Order) -> Result<Result<Arrived, String
         bucket: &order.bucket,
         key: &order.key,
     };
-    let requests = match download(cloud, place, &temporary.file).await {
+    let follower = Follower::start(&temporary.file);
+    let requests = match download(cloud, lanes, place, &temporary.file, &follower).await {
         Ok(requests) => requests,
         Err(Failure::Missing) => {
             return Ok(Err("has an output that is not in the bucket".to_owned()));
         }
         Err(Failure::Run(error)) => return Err(error),
     };
-    blocking(move || finish(temporary, &order.wanted, &md5, requests)).await?
+    let (arrived_md5, bytes) = follower.finish().await?.map_err(disk)?;
+    if arrived_md5 != md5 {
+        return Ok(Err(format!(
+            "has an output that is damaged: its MD5 is {arrived_md5}, not {md5}"
+        )));
+    }
+    let published = blocking(move || publish(temporary, &order.wanted)).await?;
+    Ok(published?.map(|file| Arrived {
+        file,
+        bytes,
+        requests,
+        bytes_fetched: bytes,
+    }))
+}
+
+/// Digests a file while it is written from its beginning.
+struct Follower {
+    /// Up to where it is written.
+    written: mpsc::Sender<u64>,
+    task: JoinHandle<io::Result<(String, u64)>>,
+}
+
+impl Follower {
+    fn start(file: &Arc<File>) -> Self {
+        let (written, ends) = mpsc::channel::<u64>();
+        let file = Arc::clone(file);
+        let task = tokio::task::spawn_blocking(move || {
+            let mut digest = Md5::new();
+            let mut at = 0;
+            let mut buffer = vec![0; BUFFER];
+            for end in ends {
+                while at < end {
+                    let length = usize::try_from(end - at).map_or(BUFFER, |left| left.min(BUFFER));
+                    file.read_exact_at(&mut buffer[..length], at)?;
+                    digest.update(&buffer[..length]);
+                    at += length as u64;
+                }
+            }
+            Ok((hex::encode(digest.finalize()), at))
+        });
+        Self { written, task }
+    }
+
+    fn written_to(&self, end: u64) {
+        // It has ended early only if the file can't be read, which `finish` tells.
+        let _ = self.written.send(end);
+    }
+
+    /// The MD5 in lower-case hex, and how many bytes it is of.
+    async fn finish(self) -> Result<io::Result<(String, u64)>> {
+        drop(self.written);
+        self.task
+            .await
+            .map_err(|error| Error::failed("a task of this program broke").because(error))
+    }
 }
 
 /// The MD5 that an output's key names: `media/<md5>` or, as in 2007, the MD5 alone.
@@ -108,39 +186,17 @@ async fn find_here(order: &Order, md5: &str) -> Result<Option<Arrived>> {
     .await?
 }
 
-fn finish(
-    temporary: Temporary,
-    wanted: &Wanted,
-    md5: &str,
-    requests: u64,
-) -> Result<Result<Arrived, String>> {
-    let mut file: &File = &temporary.file;
-    file.seek(SeekFrom::Start(0)).map_err(disk)?;
-    let digested = digest(&mut file).map_err(disk)?;
-    if digested.md5 != md5 {
-        return Ok(Err(format!(
-            "has an output that is damaged: its MD5 is {}, not {md5}",
-            digested.md5
-        )));
-    }
-    let bytes = digested.bytes;
-    let file = match temporary.publish(wanted) {
-        Ok(file) => file,
+/// Gives the file its name, which it returns.
+fn publish(temporary: Temporary, wanted: &Wanted) -> Result<Result<String, String>> {
+    match temporary.publish(wanted) {
+        Ok(file) => Ok(Ok(file)),
         // Found free when it was ordered; another job's file has taken it since.
-        Err(error) if wanted.is_exact() && error.kind() == io::ErrorKind::AlreadyExists => {
-            return Ok(Err(
-                "has an output whose name another file has taken; the same command finds another folder for it"
-                    .to_owned(),
-            ));
-        }
-        Err(error) => return Err(disk(error)),
-    };
-    Ok(Ok(Arrived {
-        file,
-        bytes,
-        requests,
-        bytes_fetched: bytes,
-    }))
+        Err(error) if wanted.is_exact() && error.kind() == io::ErrorKind::AlreadyExists => Ok(Err(
+            "has an output whose name another file has taken; the same command finds another folder for it"
+                .to_owned(),
+        )),
+        Err(error) => Err(disk(error)),
+    }
 }
 
 /// A failure of this machine's disk.
@@ -169,38 +225,39 @@ impl From<Error> for Failure {
 }
 
 /// Fetches the object into the file and returns the number of requests.
-async fn download(cloud: &Cloud, place: Place<'_>, file: &Arc<File>) -> Result<u64, Failure> {
+async fn download(
+    cloud: &Cloud,
+    lanes: &Lanes,
+    place: Place<'_>,
+    file: &Arc<File>,
+    follower: &Follower,
+) -> Result<u64, Failure> {
+    let lane = lanes.one().await?;
     let Some(first) = start(cloud, place, 0, RANGE - 1, None).await? else {
         return Ok(1);
     };
     let (total, etag) = (first.total, first.etag.clone());
-    let mut requests = write(
-        cloud,
-        place,
-        file,
-        0,
-        RANGE.min(total),
-        etag.as_deref(),
-        Some(first),
-    )
-    .await?;
     let etag = etag.as_deref();
+    let end = RANGE.min(total);
+    let mut requests = write(cloud, place, file, 0, end, etag, Some(first)).await?;
+    drop(lane);
+    follower.written_to(end);
     let starts = (RANGE..total).step_by(usize::try_from(RANGE).unwrap_or(usize::MAX));
-    requests += futures::stream::iter(starts)
-        .map(|begin| {
-            write(
-                cloud,
-                place,
-                file,
-                begin,
-                (begin + RANGE).min(total),
-                etag,
-                None,
-            )
-        })
-        .buffer_unordered(RANGES_AT_ONCE)
-        .try_fold(0, async |sum, more| Ok(sum + more))
-        .await?;
+    // In their order, so that the digest can follow.
+    let mut ranges = std::pin::pin!(
+        futures::stream::iter(starts)
+            .map(async |begin| {
+                let _lane = lanes.one().await?;
+                let end = (begin + RANGE).min(total);
+                let requests = write(cloud, place, file, begin, end, etag, None).await?;
+                Ok::<_, Failure>((end, requests))
+            })
+            .buffered(RANGES_AT_ONCE)
+    );
+    while let Some((end, more)) = ranges.try_next().await? {
+        follower.written_to(end);
+        requests += more;
+    }
     Ok(requests)
 }
 

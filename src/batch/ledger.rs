@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::folders;
 
 pub use instances::{FirstRead, SeenInstance, Sighting};
-pub use jobs::{Fetched, Job, JobStatus, NewJob, Output, Recorded, Totals};
+pub use jobs::{Fetched, Job, JobStatus, NewJob, Output, Told, Totals};
 
 /// Names another folder for the ledger, see [`folders::state`].
 const STATE_DIR_VARIABLE: &str = "MUCK_STATE_DIR";
@@ -156,6 +156,30 @@ impl Ledger {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Writes without waiting for the disk: what the end of this process can't undo, but a power failure just after it can.
+    /// [`Self::harden`], or any other change, takes it to the disk.
+    fn lightly<T>(&self, write: impl FnOnce(&mut Connection) -> rusqlite::Result<T>) -> Result<T> {
+        let mut connection = self.connection();
+        let level = |connection: &Connection, level: &str| {
+            connection.pragma_update(None, "synchronous", level)
+        };
+        let work = || {
+            level(&connection, "NORMAL")?;
+            let written = write(&mut connection);
+            level(&connection, "FULL")?;
+            written
+        };
+        work().map_err(|error| self.failure(error))
+    }
+
+    /// Takes all that was written before to the disk: a change that waits for the write-ahead log waits for the whole of it.
+    pub fn harden(&self) -> Result<()> {
+        self.connection()
+            .execute("UPDATE places SET id = id WHERE id = ?1", [self.place])
+            .map(|_| ())
+            .map_err(|error| self.failure(error))
+    }
+
     fn failure(&self, error: rusqlite::Error) -> Error {
         let full = error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull);
         let failure =
@@ -179,12 +203,7 @@ impl Ledger {
     }
 
     fn make_batch(&self, name: &str, now: Timestamp, ours: bool) -> Result<Batch> {
-        self.connection()
-            .execute(
-                "INSERT INTO batches (place, name, created, ours) VALUES (?1, ?2, ?3, ?4)
-                 ON CONFLICT (place, name) DO UPDATE SET ours = max(ours, excluded.ours)",
-                params![self.place, name, now.as_millisecond(), ours],
-            )
+        make_batch(&self.connection(), self.place, name, now, ours)
             .map_err(|error| self.failure(error))?;
         self.batch(name)?
             .ok_or_else(|| Error::failed(format!("the ledger lost batch {name}")))
@@ -226,14 +245,14 @@ impl Ledger {
         if more == 0 {
             return Ok(());
         }
-        self.connection()
-            .execute(
+        self.lightly(|connection| {
+            let mut add = connection.prepare_cached(
                 "INSERT INTO counters (batch, name, value) VALUES (?1, ?2, ?3)
                  ON CONFLICT (batch, name) DO UPDATE SET value = value + excluded.value",
-                params![batch.id, counter.name(), whole(more)],
-            )
-            .map(|_| ())
-            .map_err(|error| self.failure(error))
+            )?;
+            add.execute(params![batch.id, counter.name(), whole(more)])
+        })
+        .map(|_| ())
     }
 
     /// What was counted so far.
@@ -308,6 +327,24 @@ fn migrate(connection: &mut Connection) -> Result<(), Box<dyn std::error::Error 
     change.pragma_update(None, "user_version", known)?;
     change.commit()?;
     Ok(())
+}
+
+/// Finds the batch or writes it down; returns its number.
+fn make_batch(
+    connection: &Connection,
+    place: i64,
+    name: &str,
+    now: Timestamp,
+    ours: bool,
+) -> rusqlite::Result<i64> {
+    connection
+        .prepare_cached(
+            "INSERT INTO batches (place, name, created, ours) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (place, name) DO UPDATE SET ours = max(ours, excluded.ours) RETURNING id",
+        )?
+        .query_row(params![place, name, now.as_millisecond(), ours], |row| {
+            row.get(0)
+        })
 }
 
 fn place_id(connection: &Connection, place: &Place) -> rusqlite::Result<i64> {

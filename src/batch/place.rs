@@ -272,6 +272,11 @@ impl Folder {
         }
     }
 
+    /// Takes the names in it to the disk. Blocking.
+    pub fn harden(&self) -> io::Result<()> {
+        File::from(self.handle.try_clone()?).sync_all()
+    }
+
     /// A new file with a name of its own, to be published or removed.
     pub fn temporary(&self) -> io::Result<Temporary> {
         loop {
@@ -360,7 +365,7 @@ pub struct Temporary {
 
 impl Temporary {
     /// Gives the file its lasting name, the first free one, and returns it (below the results'
-    /// folder). Blocking; the content and the name are on the disk when it returns.
+    /// folder). Blocking; the content is on the disk when it returns, the name after [`Folder::harden`].
     pub fn publish(mut self, wanted: &Wanted) -> io::Result<String> {
         self.file.sync_all()?;
         let folder = self.folder.handle.as_fd();
@@ -386,9 +391,7 @@ impl Temporary {
                 }
                 Err(error) => return Err(error.into()),
             }
-            let below = self.folder.join(&name);
-            File::from(self.folder.handle.try_clone()?).sync_all()?;
-            return Ok(below);
+            return Ok(self.folder.join(&name));
         }
         Err(io::Error::from(io::ErrorKind::AlreadyExists))
     }

@@ -1,6 +1,6 @@
 //! `muck results`: waits for a batch, fetches its outputs into a folder, tells the statistics.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs::File;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -33,8 +33,8 @@ const FLEET_EVERY: Duration = Duration::from_secs(5);
 /// How long a dead silence is borne: SQS's counts settle within a minute, and an instance that was
 /// just launched is listed within seconds.
 const PATIENCE: Duration = Duration::from_mins(2);
-/// Outputs under way beside each other, of up to 4 ranges each.
-const OUTPUTS_AT_ONCE: usize = 6;
+/// Outputs under way beside each other: enough to hide a round trip of 100 ms at a hundred kB an output.
+const OUTPUTS_AT_ONCE: usize = 16;
 
 /// What to get.
 #[derive(Debug, Clone)]
@@ -149,18 +149,28 @@ impl Getting<'_> {
         let mut fleet_seen: Option<(Instant, u64)> = None;
         let mut quiet_looks = 0;
         loop {
-            let poll = if options.wait {
+            let poll = if self.batch.ours && self.ledger.totals(self.batch)?.outstanding == 0 {
+                // All are here: what still comes are repetitions, which wait for nobody.
+                Duration::ZERO
+            } else if options.wait {
                 POLL
             } else {
                 Duration::from_secs(1)
             };
             let (messages, came) = self.collector.reports(poll).await?;
             self.tell(&came);
-            self.fetch_all().await?;
             if messages > 0 {
-                self.progress(None, 0)?;
+                // One may have come twice: first its failure, then its success.
+                let jobs: BTreeSet<i64> = came
+                    .iter()
+                    .filter(|one| one.batch == self.batch.name)
+                    .filter_map(|one| one.job)
+                    .collect();
+                self.fetch_missing(self.ledger.jobs_of(&jobs)?).await?;
                 continue;
             }
+            // Also what another `results` took out of the queue.
+            self.fetch_missing(self.ledger.jobs(self.batch)?).await?;
             let totals = self.ledger.totals(self.batch)?;
             if self.batch.ours && totals.outstanding == 0 {
                 return Ok(None);
@@ -188,7 +198,7 @@ impl Getting<'_> {
                     count
                 }
             };
-            self.progress(Some(depths), instances)?;
+            self.progress(depths, instances)?;
             if !self.batch.ours {
                 // How many jobs it has is not known here: it is over when nothing is left to do.
                 let empty = depths.input.visible + depths.input.in_flight == 0
@@ -241,10 +251,8 @@ impl Getting<'_> {
         }
     }
 
-    fn progress(&self, depths: Option<Depths>, instances: u64) -> Result<()> {
+    fn progress(&self, depths: Depths, instances: u64) -> Result<()> {
         let totals = self.ledger.totals(self.batch)?;
-        // Between two looks at the queues only the jobs have news.
-        let Some(depths) = depths else { return Ok(()) };
         self.cloud.events.emit(Event::Batch(BatchProgress {
             jobs_done: totals.converted,
             jobs_failed: totals.failed,
@@ -257,9 +265,8 @@ impl Getting<'_> {
         Ok(())
     }
 
-    /// Fetches all outputs that are not here.
-    async fn fetch_all(&mut self) -> Result<()> {
-        let jobs = self.ledger.jobs(self.batch)?;
+    /// Fetches the outputs of these jobs that are not here.
+    async fn fetch_missing(&mut self, jobs: Vec<Job>) -> Result<()> {
         let converted = jobs
             .into_iter()
             .filter(|job| job.status == JobStatus::Converted);
@@ -295,9 +302,17 @@ impl Getting<'_> {
                 }
             }
         }
-        let cloud = self.cloud;
+        let (cloud, lanes) = (self.cloud, fetch::Lanes::default());
+        let mut folders: HashMap<String, Folder> = HashMap::new();
+        for (_, _, order) in &wanted {
+            folders
+                .entry(order.folder.below().to_owned())
+                .or_insert_with(|| order.folder.clone());
+        }
         let mut arriving = futures::stream::iter(wanted)
-            .map(async |(job, output, order)| (job, output, fetch::fetch(cloud, order).await))
+            .map(async |(job, output, order)| {
+                (job, output, fetch::fetch(cloud, &lanes, order).await)
+            })
             .buffer_unordered(OUTPUTS_AT_ONCE);
         while let Some((job, output, arrived)) = arriving.next().await {
             match arrived? {
@@ -322,7 +337,9 @@ impl Getting<'_> {
                 }
             }
         }
-        Ok(())
+        blocking(move || folders.values().try_for_each(Folder::harden))
+            .await?
+            .map_err(fetch::disk)
     }
 
     /// The file that an earlier run put into this folder, if it is still there with its size.

@@ -12,6 +12,7 @@ use muck_worker::MEDIA_PREFIX;
 use muck_worker::message::{InputMessage, MAX_BYTES, Message};
 use muck_worker::preset::{Preset, Presets};
 use serde::Serialize;
+use tokio::sync::mpsc;
 
 use super::check_batch_name;
 use super::ledger::{Batch, Counter, Ledger, NewJob};
@@ -23,8 +24,8 @@ use crate::event::{Event, TransferProgress};
 use crate::resources::message::{self, BATCH, Queue};
 use crate::stack;
 
-/// Files under way beside each other: enough to hide a round trip of 100 ms at a few MB a file.
-const FILES_AT_ONCE: usize = 8;
+/// Files under way beside each other: enough to hide a round trip of 100 ms at a hundred kB a file.
+const FILES_AT_ONCE: usize = 16;
 /// A status message is its input message and up to about 4 KiB more, and must be readable too.
 const MESSAGE_MAX: usize = MAX_BYTES / 2;
 
@@ -249,11 +250,25 @@ impl Run<'_> {
         queue: &Queue,
         report: &mut Submission,
     ) -> Result<()> {
+        let (give, take) = mpsc::unbounded_channel();
+        tokio::try_join!(
+            self.store_all(files, give, report),
+            self.send_all(queue, take)
+        )?;
+        Ok(())
+    }
+
+    /// Stores the files and hands on those whose message is to be sent.
+    async fn store_all(
+        &self,
+        files: Vec<FoundFile>,
+        ready: mpsc::UnboundedSender<Ready>,
+        report: &mut Submission,
+    ) -> Result<()> {
         let jobs = std::sync::Mutex::new(HashSet::new());
         let mut outcomes = futures::stream::iter(files)
             .map(|file| self.one(file, &jobs))
             .buffer_unordered(FILES_AT_ONCE);
-        let mut ready: Vec<Ready> = Vec::new();
         while let Some(outcome) = outcomes.next().await {
             match outcome? {
                 Outcome::Ready(one) => {
@@ -263,10 +278,8 @@ impl Run<'_> {
                         report.uploaded_files += 1;
                         report.uploaded_bytes += one.bytes;
                     }
-                    ready.push(one);
-                    if ready.len() == BATCH {
-                        self.send(queue, &mut ready).await?;
-                    }
+                    // Whoever takes them has ended only with an error, which ends this too.
+                    let _ = ready.send(one);
                 }
                 Outcome::SubmittedBefore { bytes } => {
                     report.files += 1;
@@ -281,7 +294,23 @@ impl Run<'_> {
                 Outcome::Failed(one) => report.failures.push(one),
             }
         }
-        self.send(queue, &mut ready).await
+        Ok(())
+    }
+
+    /// Sends the messages, ten a call, while further files are stored.
+    async fn send_all(
+        &self,
+        queue: &Queue,
+        mut ready: mpsc::UnboundedReceiver<Ready>,
+    ) -> Result<()> {
+        let mut some = Vec::new();
+        while let Some(one) = ready.recv().await {
+            some.push(one);
+            if some.len() == BATCH {
+                self.send(queue, &mut some).await?;
+            }
+        }
+        self.send(queue, &mut some).await
     }
 
     async fn send(&self, queue: &Queue, ready: &mut Vec<Ready>) -> Result<()> {
@@ -290,6 +319,7 @@ impl Run<'_> {
         }
         let (jobs, bodies): (Vec<_>, Vec<_>) =
             ready.drain(..).map(|one| (one.job, one.body)).unzip();
+        self.ledger.harden()?;
         let mut requests = 0;
         let sent = message::send(self.cloud, queue, &bodies, &mut requests).await;
         self.ledger.count(self.batch, Counter::Queue, requests)?;
@@ -300,7 +330,8 @@ impl Run<'_> {
     /// Takes one file as far as its message. Errors of the file are an outcome; those of the cloud
     /// or the ledger end the submission.
     async fn one(&self, file: FoundFile, jobs: &std::sync::Mutex<HashSet<i64>>) -> Result<Outcome> {
-        let prepared = match upload::prepare(&file.path, &file.mime).await {
+        let prepared = match upload::prepare(&self.budget, &file.path, &file.mime, file.bytes).await
+        {
             Ok(prepared) => prepared,
             Err(reason) => {
                 self.progress.file_done(file.bytes);

@@ -2,6 +2,7 @@
 //!
 //! Every call carries `ExpectedBucketOwner`: a bucket of our name in another's hands is refused.
 
+use aws_sdk_s3::operation::put_object::builders::PutObjectFluentBuilder;
 use aws_sdk_s3::primitives::ByteStream;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -75,6 +76,37 @@ pub async fn head(cloud: &Cloud, place: Place<'_>) -> Result<Option<Stored>> {
 
 /// Puts a content that is in memory; S3 checks MD5 and SHA-256 of what arrives.
 pub async fn put(cloud: &Cloud, place: Place<'_>, content: &Content, body: Bytes) -> Result<()> {
+    put_call(cloud, place, content, body)
+        .send()
+        .await
+        .map(|_| ())
+        .map_err(|error| failure(cloud, "store", place, Cause::from(error)))
+}
+
+/// The same where nothing is yet; `false`: something is there, or is being put at this moment. If the answer to an earlier
+/// try was lost, that is our own.
+pub async fn put_new(
+    cloud: &Cloud,
+    place: Place<'_>,
+    content: &Content,
+    body: Bytes,
+) -> Result<bool> {
+    let call = put_call(cloud, place, content, body).if_none_match("*");
+    match call.send().await.map_err(Cause::from) {
+        Ok(_) => Ok(true),
+        Err(cause) if cause.is_any(&["PreconditionFailed", "ConditionalRequestConflict"]) => {
+            Ok(false)
+        }
+        Err(cause) => Err(failure(cloud, "store", place, cause)),
+    }
+}
+
+fn put_call(
+    cloud: &Cloud,
+    place: Place<'_>,
+    content: &Content,
+    body: Bytes,
+) -> PutObjectFluentBuilder {
     cloud
         .aws
         .s3
@@ -87,10 +119,6 @@ pub async fn put(cloud: &Cloud, place: Place<'_>, content: &Content, body: Bytes
         .set_checksum_sha256(base64_of_hex(&content.sha256))
         .metadata(META_SHA256, &content.sha256)
         .body(ByteStream::from(body))
-        .send()
-        .await
-        .map(|_| ())
-        .map_err(|error| failure(cloud, "store", place, Cause::from(error)))
 }
 
 /// A piece of an object on its way here.

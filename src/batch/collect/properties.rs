@@ -50,7 +50,7 @@ proptest! {
                 // Outputs are fetched from our bucket only, and nobody names another.
                 let elsewhere = status.input.output_bucket.as_ref().is_some_and(|b| *b != names().output_bucket());
                 prop_assert!(!elsewhere || status.outputs.is_empty());
-                let came = Came::of(batch, &status);
+                let came = Came::of(1, batch, &status);
                 prop_assert!(came.seconds < 1 << 41, "{} s", came.seconds);
                 prop_assert!(!came.file.contains(['\n', '\0', '\u{1b}', '\u{9b}']), "{:?}", came.file);
                 let failure = came.failure.unwrap_or_default();

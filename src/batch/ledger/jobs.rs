@@ -1,10 +1,12 @@
 //! The ledger's pages on jobs: one file, one preset, one batch.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use muck_worker::message::{Status, StatusMessage};
 use rusqlite::{OptionalExtension as _, Row, Transaction, params};
 
-use super::{Batch, Ledger, time, whole};
+use super::{Batch, Ledger, make_batch, time, whole};
 use crate::batch::statistics::JobTimes;
 use crate::error::Result;
 
@@ -72,13 +74,14 @@ pub struct Fetched {
     pub file: String,
 }
 
-/// What a status message changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Recorded {
-    /// The job is done by it.
-    New,
-    /// The job was done before; nothing changed.
-    Known,
+/// A status message and where it belongs.
+#[derive(Debug)]
+pub struct Told<'a> {
+    /// Name of the batch; one that is not known here is made.
+    pub batch: &'a str,
+    pub status: &'a StatusMessage,
+    /// The message as it came.
+    pub raw: &'a str,
 }
 
 /// How a batch stands.
@@ -95,13 +98,12 @@ pub struct Totals {
 
 impl Ledger {
     /// Writes down a job before its message is sent. Returns its number, and whether its message
-    /// has still to be sent.
+    /// has still to be sent. It is on the disk after [`Ledger::harden`].
     ///
     /// A job that went to another queue of the same name (the stack was removed and made again
     /// since) starts anew.
     pub fn add_job(&self, batch: &Batch, job: &NewJob, queue_made: i64) -> Result<(i64, bool)> {
-        let mut connection = self.connection();
-        let add = || -> rusqlite::Result<(i64, bool)> {
+        self.lightly(|connection| {
             let change = connection.transaction()?;
             change.execute(
                 "INSERT OR IGNORE INTO jobs (batch, input_key, name, location, preset, size, created, queue_made)
@@ -134,15 +136,13 @@ impl Ledger {
             }
             change.commit()?;
             Ok((id, again || sent.is_none()))
-        };
-        let mut add = add;
-        add().map_err(|error| self.failure(error))
+        })
     }
 
-    /// Writes down that the jobs' messages are in the queue.
+    /// Writes down that the jobs' messages are in the queue. Should a power failure undo it, they are sent twice, which
+    /// workers bear.
     pub fn mark_sent(&self, jobs: &[i64], now: Timestamp) -> Result<()> {
-        let mut connection = self.connection();
-        let mut mark = || -> rusqlite::Result<()> {
+        self.lightly(|connection| {
             let change = connection.transaction()?;
             for job in jobs {
                 change.execute(
@@ -151,84 +151,36 @@ impl Ledger {
                 )?;
             }
             change.commit()
-        };
-        mark().map_err(|error| self.failure(error))
+        })
     }
 
-    /// Writes down a status message; `output_bucket` is where its outputs are.
+    /// Writes down status messages, all or none; `output_bucket` is where their outputs are. They are on the disk when it
+    /// returns. For each, the number of the job that is done by it; `None` if it was done before, and nothing changed.
     ///
     /// The first message of a job counts, but a success outdoes a failure, and either a dead letter.
-    pub fn record(
-        &self,
-        batch: &str,
-        status: &StatusMessage,
-        output_bucket: &str,
-        raw: &str,
-    ) -> Result<Recorded> {
-        let batch = match self.batch(batch)? {
-            Some(batch) => batch,
-            None => self.make_batch(batch, Timestamp::now(), false)?,
-        };
+    pub fn record(&self, messages: &[Told<'_>], output_bucket: &str) -> Result<Vec<Option<i64>>> {
         let mut connection = self.connection();
-        let mut record = || -> rusqlite::Result<Recorded> {
+        let mut record = || -> rusqlite::Result<Vec<Option<i64>>> {
             let change = connection.transaction()?;
-            let job = find_or_add(&change, &batch, status)?;
-            let (known, redriven): (Option<String>, Option<i64>) = change.query_row(
-                "SELECT status, redriven FROM jobs WHERE id = ?1",
-                [job],
-                |row| Ok((row.get(0)?, row.get(1)?)),
-            )?;
-            let word = status.status.to_string();
-            let of_an_earlier_try = status.status == Status::Failed
-                && redriven.is_some_and(|time| status.service_write.as_millisecond() <= time);
-            let better = match known.as_deref() {
-                _ if of_an_earlier_try => false,
-                None | Some("dead") => true,
-                Some("failed") => status.status == Status::Converted,
-                _ => false,
-            };
-            if !better {
-                return Ok(Recorded::Known);
-            }
-            change.execute(
-                "UPDATE jobs SET status = ?2, error = ?3, server = ?4, host = ?5, instance = ?6, service_read = ?7,
-                 service_write = ?8, message = ?9 WHERE id = ?1",
-                params![
-                    job, word, status.error, status.server, status.host, status.instance_id,
-                    status.service_read.as_millisecond(), status.service_write.as_millisecond(), raw
-                ],
-            )?;
-            // Those that a failure told of, whoever wrote it, are not the conversion's.
-            change.execute("DELETE FROM outputs WHERE job = ?1", [job])?;
-            for (ordinal, output) in status.outputs.iter().enumerate() {
-                change.execute(
-                    "INSERT INTO outputs (job, ordinal, bucket, key, mime, name)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-                    params![
-                        job,
-                        whole(ordinal as u64),
-                        output_bucket,
-                        output.key,
-                        output.mime,
-                        output.name
-                    ],
-                )?;
-            }
+            let recorded = messages
+                .iter()
+                .map(|told| record_one(&change, self.place, told, output_bucket))
+                .collect::<rusqlite::Result<_>>()?;
             change.commit()?;
-            Ok(Recorded::New)
+            Ok(recorded)
         };
         record().map_err(|error| self.failure(error))
     }
 
     /// Writes down that an outstanding job's message is a dead letter, written at that time if a worker
-    /// wrote it. One that was sent again since says nothing.
+    /// wrote it. One that was sent again since says nothing. Returns whether that is news.
     pub fn record_dead(
         &self,
         batch: &Batch,
         job: &NewJob,
         reason: &str,
         written: Option<Timestamp>,
-    ) -> Result<Recorded> {
+    ) -> Result<bool> {
         self.connection()
             .execute(
                 "UPDATE jobs SET status = 'dead', error = ?6 WHERE batch = ?1 AND input_key = ?2 AND name = ?3
@@ -239,7 +191,7 @@ impl Ledger {
                     written.map(Timestamp::as_millisecond)
                 ],
             )
-            .map(|rows| if rows > 0 { Recorded::New } else { Recorded::Known })
+            .map(|rows| rows > 0)
             .map_err(|error| self.failure(error))
     }
 
@@ -286,15 +238,32 @@ impl Ledger {
 
     /// All jobs of the batch, in the order of location and name.
     pub fn jobs(&self, batch: &Batch) -> Result<Vec<Job>> {
+        self.jobs_where("batch = ?1 ORDER BY location, name, id", &[batch.id])
+    }
+
+    /// The jobs of these numbers, in their order.
+    pub fn jobs_of(&self, numbers: &BTreeSet<i64>) -> Result<Vec<Job>> {
+        self.jobs_where("id = ?1", numbers)
+    }
+
+    /// What meets the condition for each of `values`.
+    fn jobs_where<'a>(
+        &self,
+        condition: &str,
+        values: impl IntoIterator<Item = &'a i64>,
+    ) -> Result<Vec<Job>> {
         let connection = self.connection();
         let read = || -> rusqlite::Result<Vec<Job>> {
-            let mut statement = connection.prepare(
+            let mut statement = connection.prepare(&format!(
                 "SELECT id, input_key, name, location, preset, size, sent, status, error, instance,
-                 service_read, service_write, message FROM jobs WHERE batch = ?1 ORDER BY location, name, id",
-            )?;
-            let mut jobs = statement
-                .query_map([batch.id], job)?
-                .collect::<rusqlite::Result<Vec<_>>>()?;
+                 service_read, service_write, message FROM jobs WHERE {condition}"
+            ))?;
+            let mut jobs = Vec::new();
+            for value in values {
+                for one in statement.query_map([value], job)? {
+                    jobs.push(one?);
+                }
+            }
             let mut statement = connection
                 .prepare("SELECT ordinal, bucket, key, mime, size, name FROM outputs WHERE job = ?1 ORDER BY ordinal")?;
             for job in &mut jobs {
@@ -319,7 +288,8 @@ impl Ledger {
             .map_err(|error| self.failure(error))
     }
 
-    /// Writes down where an output was put and how many bytes it has.
+    /// Writes down where an output was put and how many bytes it has. Should a power failure undo it, the next run finds
+    /// the file by its content.
     pub fn mark_fetched(
         &self,
         job: i64,
@@ -328,8 +298,7 @@ impl Ledger {
         file: &str,
         bytes: u64,
     ) -> Result<()> {
-        let mut connection = self.connection();
-        let mut mark = || -> rusqlite::Result<()> {
+        self.lightly(|connection| {
             let change = connection.transaction()?;
             change.execute(
                 "INSERT OR REPLACE INTO fetched (job, ordinal, folder, file) VALUES (?1, ?2, ?3, ?4)",
@@ -340,8 +309,7 @@ impl Ledger {
                 params![job, ordinal, whole(bytes)],
             )?;
             change.commit()
-        };
-        mark().map_err(|error| self.failure(error))
+        })
     }
 
     /// Bytes of the batch's inputs and of its known outputs; a content that several jobs share
@@ -361,24 +329,80 @@ impl Ledger {
     }
 }
 
-/// The job that a status message is about; one that was not submitted from here is added.
-fn find_or_add(
+fn record_one(
     change: &Transaction<'_>,
-    batch: &Batch,
-    status: &StatusMessage,
-) -> rusqlite::Result<i64> {
-    let input = &status.input;
+    place: i64,
+    told: &Told<'_>,
+    output_bucket: &str,
+) -> rusqlite::Result<Option<i64>> {
+    let status = told.status;
+    let job = find_or_add(change, place, told)?;
+    let (known, redriven): (Option<String>, Option<i64>) = change.query_row(
+        "SELECT status, redriven FROM jobs WHERE id = ?1",
+        [job],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )?;
+    let word = status.status.to_string();
+    let of_an_earlier_try = status.status == Status::Failed
+        && redriven.is_some_and(|time| status.service_write.as_millisecond() <= time);
+    let better = match known.as_deref() {
+        _ if of_an_earlier_try => false,
+        None | Some("dead") => true,
+        Some("failed") => status.status == Status::Converted,
+        _ => false,
+    };
+    if !better {
+        return Ok(None);
+    }
+    change.execute(
+        "UPDATE jobs SET status = ?2, error = ?3, server = ?4, host = ?5, instance = ?6, service_read = ?7,
+         service_write = ?8, message = ?9 WHERE id = ?1",
+        params![
+            job,
+            word,
+            status.error,
+            status.server,
+            status.host,
+            status.instance_id,
+            status.service_read.as_millisecond(),
+            status.service_write.as_millisecond(),
+            told.raw
+        ],
+    )?;
+    // Those that a failure told of, whoever wrote it, are not the conversion's.
+    change.execute("DELETE FROM outputs WHERE job = ?1", [job])?;
+    for (ordinal, output) in status.outputs.iter().enumerate() {
+        change.execute(
+            "INSERT INTO outputs (job, ordinal, bucket, key, mime, name)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            params![
+                job,
+                whole(ordinal as u64),
+                output_bucket,
+                output.key,
+                output.mime,
+                output.name
+            ],
+        )?;
+    }
+    Ok(Some(job))
+}
+
+/// The job that a status message is about; one that was not submitted from here is added.
+fn find_or_add(change: &Transaction<'_>, place: i64, told: &Told<'_>) -> rusqlite::Result<i64> {
+    let input = &told.status.input;
+    let batch = make_batch(change, place, told.batch, Timestamp::now(), false)?;
     let location = input.original_location.as_deref().unwrap_or_default();
     let preset = input.preset.as_deref().unwrap_or_default();
     let now = Timestamp::now().as_millisecond();
     change.execute(
         "INSERT OR IGNORE INTO jobs (batch, input_key, name, location, preset, size, created, queue_made, sent)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?7)",
-        params![batch.id, input.input_key, input.original_file_name, location, preset, whole(input.size), now],
+        params![batch, input.input_key, input.original_file_name, location, preset, whole(input.size), now],
     )?;
     change.query_row(
         "SELECT id FROM jobs WHERE batch = ?1 AND input_key = ?2 AND name = ?3 AND location = ?4 AND preset = ?5",
-        params![batch.id, input.input_key, input.original_file_name, location, preset],
+        params![batch, input.input_key, input.original_file_name, location, preset],
         |row| row.get(0),
     )
 }
@@ -436,11 +460,5 @@ impl Job {
             ("", name) => name.to_owned(),
             (location, name) => format!("{location}/{name}"),
         }
-    }
-}
-
-impl Recorded {
-    pub fn is_new(self) -> bool {
-        self == Self::New
     }
 }

@@ -56,6 +56,16 @@ fn an_endpoint_on_this_machine_is_known_without_its_port() {
     );
 }
 
+/// The job that is news by a status message.
+fn record(ledger: &Ledger, batch: &str, status: &StatusMessage) -> Option<i64> {
+    let told = Told {
+        batch,
+        status,
+        raw: "raw",
+    };
+    ledger.record(&[told], "out").expect("records")[0]
+}
+
 #[test]
 fn a_job_goes_from_written_to_sent_to_converted() {
     let (_dir, ledger) = ledger();
@@ -75,14 +85,8 @@ fn a_job_goes_from_written_to_sent_to_converted() {
     assert_eq!(ledger.totals(&batch).expect("totals").outstanding, 1);
 
     let message = status("a.avi", "converted");
-    assert_eq!(
-        ledger.record("b", &message, "out", "raw").expect("records"),
-        Recorded::New
-    );
-    assert_eq!(
-        ledger.record("b", &message, "out", "raw").expect("records"),
-        Recorded::Known
-    );
+    assert_eq!(record(&ledger, "b", &message), Some(job));
+    assert_eq!(record(&ledger, "b", &message), None);
     let jobs = ledger.jobs(&batch).expect("jobs");
     assert_eq!(jobs.len(), 1);
     assert_eq!(jobs[0].status, JobStatus::Converted);
@@ -106,41 +110,24 @@ fn a_success_outdoes_a_failure_and_never_the_other_way() {
         ledger
             .record_dead(&batch, &new_job("a.avi"), "given up", None)
             .expect("records")
-            .is_new()
     );
     assert_eq!(
         ledger.jobs(&batch).expect("jobs")[0].status,
         JobStatus::Dead
     );
     let (failed, converted) = (status("a.avi", "failed"), status("a.avi", "converted"));
-    assert!(
-        ledger
-            .record("b", &failed, "out", "")
-            .expect("records")
-            .is_new()
-    );
+    assert!(record(&ledger, "b", &failed).is_some());
     assert!(
         !ledger
             .record_dead(&batch, &new_job("a.avi"), "given up", None)
             .expect("records")
-            .is_new()
     );
     assert_eq!(
         ledger.jobs(&batch).expect("jobs")[0].error.as_deref(),
         Some("bad file")
     );
-    assert!(
-        ledger
-            .record("b", &converted, "out", "")
-            .expect("records")
-            .is_new()
-    );
-    assert!(
-        !ledger
-            .record("b", &failed, "out", "")
-            .expect("records")
-            .is_new()
-    );
+    assert!(record(&ledger, "b", &converted).is_some());
+    assert!(record(&ledger, "b", &failed).is_none());
     let totals = ledger.totals(&batch).expect("totals");
     assert_eq!((totals.jobs, totals.converted, totals.failed), (1, 1, 0));
 }
@@ -149,9 +136,7 @@ fn a_success_outdoes_a_failure_and_never_the_other_way() {
 fn messages_of_unknown_batches_are_kept_and_ours_stay_the_newest() {
     let (_dir, ledger) = ledger();
     ledger.begin_batch("mine", at(100)).expect("begins");
-    ledger
-        .record("theirs", &status("x.avi", "converted"), "out", "")
-        .expect("records");
+    record(&ledger, "theirs", &status("x.avi", "converted"));
     let theirs = ledger.batch("theirs").expect("finds").expect("is there");
     assert!(!theirs.ours);
     assert_eq!(ledger.totals(&theirs).expect("totals").converted, 1);
@@ -245,9 +230,7 @@ fn the_first_message_of_each_instance_is_timed_from_its_launch() {
     };
     for (name, second) in [("late.avi", 50), ("early.avi", 20)] {
         ledger.add_job(&batch, &new_job(name), 7).expect("adds");
-        ledger
-            .record("b", &message(name, second), "out", "raw")
-            .expect("records");
+        record(&ledger, "b", &message(name, second));
     }
     let launched: Timestamp = "2007-02-21T01:28:12Z".parse().expect("time");
     let seen = Sighting {
@@ -277,26 +260,26 @@ fn a_job_that_is_sent_again_waits_for_a_new_answer() {
     let (_dir, ledger) = ledger();
     let batch = ledger.begin_batch("b", at(100)).expect("begins");
     ledger.add_job(&batch, &new_job("a.avi"), 7).expect("adds");
-    let record = |status: &StatusMessage| ledger.record("b", status, "out", "").expect("records");
+    let record = |status: &StatusMessage| record(&ledger, "b", status);
     let outstanding = || ledger.totals(&batch).expect("totals").outstanding;
     let first = status("a.avi", "failed");
-    assert!(record(&first).is_new());
+    assert!(record(&first).is_some());
     let told = first.service_write;
     ledger
         .record_redriven(&batch, &new_job("a.avi"), told)
         .expect("records");
     assert_eq!(outstanding(), 1);
     // The first answer is told again, and its letter seen again: nothing new.
-    assert!(!record(&first).is_new());
+    assert!(record(&first).is_none());
     let dead = |written| ledger.record_dead(&batch, &new_job("a.avi"), "bad", written);
-    assert!(!dead(Some(told)).expect("records").is_new());
+    assert!(!dead(Some(told)).expect("records"));
     assert_eq!(outstanding(), 1);
     let mut second = first.clone();
     second.service_write = told + jiff::SignedDuration::from_secs(5);
-    assert!(record(&second).is_new());
+    assert!(record(&second).is_some());
     assert_eq!(outstanding(), 0);
     // What is converted stays so, whoever sends its letter again.
-    assert!(record(&status("a.avi", "converted")).is_new());
+    assert!(record(&status("a.avi", "converted")).is_some());
     ledger
         .record_redriven(&batch, &new_job("a.avi"), second.service_write)
         .expect("records");
@@ -338,19 +321,9 @@ fn outputs_that_a_failure_named_are_not_the_conversions() {
     let mut failed = status("a.avi", "failed");
     let one = &status("a.avi", "converted").outputs[0];
     failed.outputs = vec![one.clone(), one.clone(), one.clone()];
-    assert!(
-        ledger
-            .record("b", &failed, "out", "")
-            .expect("records")
-            .is_new()
-    );
+    assert!(record(&ledger, "b", &failed).is_some());
     let converted = status("a.avi", "converted");
-    assert!(
-        ledger
-            .record("b", &converted, "out", "")
-            .expect("records")
-            .is_new()
-    );
+    assert!(record(&ledger, "b", &converted).is_some());
     assert_eq!(ledger.jobs(&batch).expect("jobs")[0].outputs.len(), 1);
 }
 
@@ -362,7 +335,7 @@ fn sizes_that_are_too_large_together_are_still_a_size() {
         let mut told = status(name, "converted");
         told.input.size = u64::MAX;
         told.input.input_key = format!("media/{name}");
-        ledger.record("b", &told, "out", "").expect("records");
+        record(&ledger, "b", &told);
     }
     let (inputs, outputs) = ledger.stored_bytes(&batch).expect("adds up");
     assert_eq!((inputs, outputs), (i64::MAX.unsigned_abs(), 0));
