@@ -6,6 +6,7 @@ mod control;
 mod query;
 mod s3;
 mod sqs;
+mod unread;
 
 use std::convert::Infallible;
 use std::sync::Arc;

@@ -155,10 +155,12 @@ fn json_line(info: &ServerInfo) -> Result<String> {
 }
 
 /// What any AWS client needs to talk to this server.
-fn environment(info: &ServerInfo) -> [(&'static str, &str); 4] {
+fn environment(info: &ServerInfo) -> [(&'static str, &str); 5] {
     [
         ("AWS_ENDPOINT_URL", &info.endpoint),
+        // boto and older SDKs know the second name only.
         ("AWS_REGION", &info.region),
+        ("AWS_DEFAULT_REGION", &info.region),
         ("AWS_ACCESS_KEY_ID", &info.access_key_id),
         ("AWS_SECRET_ACCESS_KEY", &info.secret_access_key),
     ]

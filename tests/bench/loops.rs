@@ -4,7 +4,7 @@
 //! around a service that waits. So what is measured is whether workers get in each other's way.
 
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -19,9 +19,9 @@ use muck_worker::store::S3Store;
 use muck_worker::user_data::UserData;
 use muck_worker::worker::{Desk, Leaving, Space, Worker};
 
-use super::{RUNS, Way};
+use super::{RUNS, Way, plot};
 use crate::harness::sdk::Sdk;
-use crate::harness::sweep::{keep_table, number, tell};
+use crate::harness::sweep::{keep_table, kept, number, tell};
 use crate::harness::yard::{STACK, Yard};
 
 const JOBS: u64 = 500;
@@ -33,6 +33,9 @@ const LEAST: f64 = 0.95;
 const LIMIT: Duration = Duration::from_mins(30);
 /// How a child knows what it shall be.
 const USER_DATA: &str = "MUCK_BENCH_USER_DATA";
+/// A folder in which each child puts a file when it is ready; then it waits for one of the name [`GO`].
+const START: &str = "MUCK_BENCH_START";
+const GO: &str = "go";
 const CONVERSION: &str = "MUCK_BENCH_CONVERSION_MS";
 
 /// A service that takes its time, and does nothing in it.
@@ -111,6 +114,11 @@ fn a_waiting_worker() {
             hold: Duration::from_secs(90),
             leaving: Leaving::new(),
         };
+        let start = PathBuf::from(std::env::var_os(START).expect("a folder"));
+        std::fs::write(start.join(std::process::id().to_string()), "").expect("writes");
+        while !start.join(GO).exists() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
         worker.run().await.expect("ends in good order");
     });
 }
@@ -158,18 +166,31 @@ fn twenty_workers_do_twenty_times_the_work_of_one() {
     )
     .expect("writes");
     keep_table("bench-loops.txt", &table);
+    let points: Vec<(usize, f64)> = ways
+        .iter()
+        .map(|(count, way)| (*count, jobs as f64 / way.median()))
+        .collect();
+    let title = format!("{jobs} jobs whose conversion is a wait of {wait} ms");
+    plot::throughput(&kept("bench-workers.svg"), &title, &points);
     assert!(slow.is_empty(), "a worker does less among others: {slow:?}");
 }
 
-/// From the workers' start until the queue is empty.
+/// From the moment when all workers are ready until the queue is empty.
 fn run(jobs: u64, workers: usize, wait: u64) -> Duration {
     let yard = Yard::open();
     for job in 0..jobs {
         let content = format!("film {job}");
         yard.submit(&format!("{job}.avi"), content.as_bytes(), "ipod");
     }
+    let folder = tempfile::tempdir().expect("a folder");
+    let children: Vec<Waiting> = (0..workers)
+        .map(|_| Waiting::start(&yard, folder.path(), wait))
+        .collect();
+    while std::fs::read_dir(folder.path()).expect("a folder").count() < workers {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    std::fs::write(folder.path().join(GO), "").expect("writes");
     let start = Instant::now();
-    let children: Vec<Waiting> = (0..workers).map(|_| Waiting::start(&yard, wait)).collect();
     while yard.depth("input") != (0, 0) {
         assert!(
             start.elapsed() < LIMIT,
@@ -193,7 +214,7 @@ fn run(jobs: u64, workers: usize, wait: u64) -> Duration {
 struct Waiting(Child);
 
 impl Waiting {
-    fn start(yard: &Yard, wait: u64) -> Self {
+    fn start(yard: &Yard, folder: &Path, wait: u64) -> Self {
         let user_data = std::fs::read_to_string(yard.world.work().join("user-data"));
         let child = Command::new(std::env::current_exe().expect("this program"))
             .args(["--ignored", "--exact", "bench::loops::a_waiting_worker"])
@@ -201,6 +222,7 @@ impl Waiting {
             .envs(yard.access())
             .env("AWS_EC2_METADATA_DISABLED", "true")
             .env(USER_DATA, user_data.expect("user data"))
+            .env(START, folder)
             .env(CONVERSION, wait.to_string())
             .stdin(Stdio::null())
             .stdout(Stdio::null())

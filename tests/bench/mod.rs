@@ -3,6 +3,7 @@
 
 mod conversion;
 mod loops;
+mod plot;
 mod transfer;
 
 use std::fmt::Write as _;

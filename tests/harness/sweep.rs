@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -64,12 +64,17 @@ pub fn keep_table(name: &str, table: &str) {
 
 /// Writes a file into `<target>/sweeps/`.
 pub fn keep(name: &str, text: &str) {
+    std::fs::write(kept(name), text).expect("table");
+}
+
+/// Where a file of that name is kept.
+pub fn kept(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"))
         .parent()
         .expect("target folder")
         .join("sweeps");
     std::fs::create_dir_all(&folder).expect("folder for tables");
-    std::fs::write(folder.join(name), text).expect("table");
+    folder.join(name)
 }
 
 /// Tries all points, several side by side (`LANES`), each in a lane that nothing is left in. Outcomes come in

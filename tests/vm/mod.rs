@@ -174,7 +174,8 @@ fn converts(rig: &Rig) -> String {
     });
     let console = rig.console(&id);
     for text in [
-        "runs ConvertVideo for the stack",
+        "runs ConvertVideo",
+        "for the stack muck",
         "end: no more work",
         "muck: the worker ended with exit code 0",
         POWER_DOWN,

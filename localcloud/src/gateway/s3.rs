@@ -8,6 +8,7 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 
 use super::answer::s3_error;
+use super::unread::Unread;
 use super::{Body, Dropped, Gateway, client_of, principal_name};
 use crate::error::ApiError;
 use crate::faults::Meant;
@@ -33,7 +34,8 @@ impl Gateway {
         entry.principal(&principal);
         let client = client_of(&parts);
         let s3 = self.s3.clone();
-        let mut request = Request::from_parts(parts, s3s::Body::from(body));
+        let mut request =
+            Request::from_parts(parts, s3s::Body::http_body_unsync(Unread::new(body)));
         request.extensions_mut().insert(entry.demands());
         self.run(
             Meant {

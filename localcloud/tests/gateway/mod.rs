@@ -285,6 +285,21 @@ async fn faults_answer_in_each_services_words() {
     cloud.shutdown().await;
 }
 
+/// Its body is in no socket's buffer as a whole: who answers early and hangs up breaks the sending.
+#[tokio::test]
+async fn a_large_request_that_is_refused_unread_gets_its_answer() {
+    let cloud = Cloud::start().await;
+    cloud
+        .faults(json!([{"action": "PutObject", "fault": {"kind": "expire"}}]))
+        .await;
+    for _ in 0..10 {
+        let call = cloud.s3().put_object().bucket("b").key("k");
+        let call = call.body(vec![0; 8 << 20].into());
+        assert_eq!(code(call.send().await), "ExpiredToken");
+    }
+    cloud.shutdown().await;
+}
+
 #[tokio::test]
 async fn what_was_just_made_may_be_listed_late_and_a_session_may_end() {
     let cloud = Cloud::start().await;
