@@ -22,6 +22,7 @@ mod judged;
 mod launches;
 mod least_privilege;
 mod lifecycle_bench;
+mod many_results;
 mod permissions;
 mod policies;
 mod presets;

@@ -33,6 +33,8 @@ const FLEET_EVERY: Duration = Duration::from_secs(5);
 /// How long a dead silence is borne: SQS's counts settle within a minute, and an instance that was
 /// just launched is listed within seconds.
 const PATIENCE: Duration = Duration::from_mins(2);
+/// Jobs whose outputs are looked for together: each holds its folder open, and 1,024 open files are the usual limit.
+const JOBS_AT_ONCE: usize = 100;
 /// Outputs under way beside each other: enough to hide a round trip of 100 ms at a hundred kB an output.
 const OUTPUTS_AT_ONCE: usize = 16;
 
@@ -267,9 +269,14 @@ impl Getting<'_> {
 
     /// Fetches the outputs of these jobs that are not here.
     async fn fetch_missing(&mut self, jobs: Vec<Job>) -> Result<()> {
-        let converted = jobs
-            .into_iter()
-            .filter(|job| job.status == JobStatus::Converted);
+        for some in jobs.chunks(JOBS_AT_ONCE) {
+            self.fetch_round(some).await?;
+        }
+        Ok(())
+    }
+
+    async fn fetch_round(&mut self, jobs: &[Job]) -> Result<()> {
+        let converted = jobs.iter().filter(|job| job.status == JobStatus::Converted);
         let mut wanted = Vec::new();
         for job in converted {
             if self.unfetchable.contains_key(&job.id) {
@@ -298,7 +305,7 @@ impl Getting<'_> {
             }
             for output in &job.outputs {
                 if !self.here.contains_key(&(job.id, output.ordinal)) {
-                    wanted.push((job.id, output.clone(), self.order(&job, output).await?));
+                    wanted.push((job.id, output.clone(), self.order(job, output).await?));
                 }
             }
         }

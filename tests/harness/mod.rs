@@ -138,7 +138,7 @@ pub struct Ended {
 }
 
 impl Ended {
-    fn new(arguments: &[&str], output: &Output) -> Self {
+    pub fn new(arguments: &[&str], output: &Output) -> Self {
         Self {
             arguments: arguments.join(" "),
             code: output.status.code().unwrap_or(-1),

@@ -1,0 +1,92 @@
+//! A batch of many files in a folder of its own, fetched where few files may be open.
+
+use std::process::Command;
+
+use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
+use md5::{Digest as _, Md5};
+
+use crate::harness::Ended;
+use crate::harness::sdk::Sdk;
+use crate::harness::yard::{STACK, Yard};
+
+const RESULTS: usize = 300;
+/// Fewer than there are results; the usual limit of a login is 1,024.
+const OPEN_FILES: usize = 256;
+
+#[test]
+fn more_results_come_than_files_may_be_open() {
+    let yard = Yard::open();
+    let content = "what a worker made";
+    let md5 = hex::encode(Md5::digest(content));
+    let call = yard.sdk.s3.put_object().key(format!("media/{md5}"));
+    let call = call.bucket(Sdk::bucket(STACK, "output"));
+    let call = call.body(content.as_bytes().to_vec().into());
+    yard.sdk.run(call.send()).expect("stores");
+    send_statuses(&yard, &md5);
+
+    // From the queue at first, from the ledger alone then.
+    for folder in ["first", "second"] {
+        let ended = results(&yard, folder).exits(0);
+        assert!(
+            ended
+                .stdout
+                .contains(&format!("{RESULTS} results successfully retrieved")),
+            "{ended:?}"
+        );
+        let trip = yard.world.work().join(folder).join("trip");
+        let files = std::fs::read_dir(trip).expect("the films' own folder");
+        assert_eq!(files.count(), RESULTS);
+    }
+}
+
+fn send_statuses(yard: &Yard, md5: &str) {
+    let url = yard.sdk.queue_url(STACK, "output");
+    let input = Sdk::bucket(STACK, "input");
+    let numbers: Vec<usize> = (0..RESULTS).collect();
+    for some in numbers.chunks(10) {
+        let entries = some.iter().map(|number| {
+            let body = format!(
+                "Bucket: {input}\nInputKey: media/{number:032x}\nOriginalFileName: {number}.avi\n\
+                 OriginalLocation: trip\nSize: 1\nBatch: many\nPreset: ipod\n\
+                 OutputKey: media/{md5};type=video/quicktime\nServer: ConvertVideo\nHost: h\n\
+                 Service-Read: Wed, 21 Feb 2007 01:28:14 GMT\n\
+                 Service-Write: Wed, 21 Feb 2007 01:28:27 GMT\nStatus: converted\n"
+            );
+            SendMessageBatchRequestEntry::builder()
+                .id(number.to_string())
+                .message_body(body)
+                .build()
+                .expect("an entry")
+        });
+        let call = yard.sdk.sqs.send_message_batch().queue_url(&url);
+        let call = call.set_entries(Some(entries.collect()));
+        yard.sdk.run(call.send()).expect("sends");
+    }
+}
+
+/// Under prlimit, which starts what it is given.
+fn results(yard: &Yard, folder: &str) -> Ended {
+    let arguments = [
+        "results",
+        folder,
+        "--batch",
+        "many",
+        "--no-wait",
+        "--local",
+        "--stack",
+        STACK,
+    ];
+    let muck = yard.world.command(&arguments);
+    let mut limited = Command::new("prlimit");
+    limited
+        .arg(format!("--nofile={OPEN_FILES}"))
+        .arg(muck.get_program())
+        .args(muck.get_args())
+        .current_dir(muck.get_current_dir().expect("a folder"))
+        .env_clear();
+    for (name, value) in muck.get_envs() {
+        limited.env(name, value.unwrap_or_default());
+    }
+    let output = limited.output().expect("prlimit starts");
+    Ended::new(&arguments, &output)
+}
