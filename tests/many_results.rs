@@ -2,7 +2,6 @@
 
 use std::process::Command;
 
-use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
 use md5::{Digest as _, Md5};
 
 use crate::harness::Ended;
@@ -40,28 +39,19 @@ fn more_results_come_than_files_may_be_open() {
 }
 
 fn send_statuses(yard: &Yard, md5: &str) {
-    let url = yard.sdk.queue_url(STACK, "output");
     let input = Sdk::bucket(STACK, "input");
-    let numbers: Vec<usize> = (0..RESULTS).collect();
-    for some in numbers.chunks(10) {
-        let entries = some.iter().map(|number| {
-            let body = format!(
+    let bodies: Vec<String> = (0..RESULTS)
+        .map(|number| {
+            format!(
                 "Bucket: {input}\nInputKey: media/{number:032x}\nOriginalFileName: {number}.avi\n\
                  OriginalLocation: trip\nSize: 1\nBatch: many\nPreset: ipod\n\
                  OutputKey: media/{md5};type=video/quicktime\nServer: ConvertVideo\nHost: h\n\
                  Service-Read: Wed, 21 Feb 2007 01:28:14 GMT\n\
                  Service-Write: Wed, 21 Feb 2007 01:28:27 GMT\nStatus: converted\n"
-            );
-            SendMessageBatchRequestEntry::builder()
-                .id(number.to_string())
-                .message_body(body)
-                .build()
-                .expect("an entry")
-        });
-        let call = yard.sdk.sqs.send_message_batch().queue_url(&url);
-        let call = call.set_entries(Some(entries.collect()));
-        yard.sdk.run(call.send()).expect("sends");
-    }
+            )
+        })
+        .collect();
+    yard.sdk.send_all(STACK, "output", &bodies);
 }
 
 /// Under prlimit, which starts what it is given.

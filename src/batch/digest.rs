@@ -60,7 +60,7 @@ pub fn digest(reader: &mut impl Read) -> io::Result<Digested> {
     }
 }
 
-/// The same by two threads, a digest each (blocking): the slower, MD5, takes two thirds of the time of both.
+/// The same by two threads, a digest each (blocking): it takes as long as the slower alone.
 pub fn digest_large(reader: &mut impl Read) -> io::Result<Digested> {
     std::thread::scope(|scope| {
         let (send, pieces) = mpsc::sync_channel::<Arc<[u8]>>(PIECES);

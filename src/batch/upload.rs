@@ -78,16 +78,17 @@ pub async fn prepare(
         _ => None,
     };
     let (path, mime) = (path.to_owned(), mime.to_owned());
-    let prepared = blocking(move || prepare_blocking(path, mime, bytes))
+    blocking(move || prepare_blocking(path, mime, bytes, memory))
         .await
-        .map_err(broken)??;
-    Ok(Prepared {
-        _memory: memory,
-        ..prepared
-    })
+        .map_err(broken)?
 }
 
-fn prepare_blocking(path: PathBuf, mime: String, bytes: u64) -> Result<Prepared, String> {
+fn prepare_blocking(
+    path: PathBuf,
+    mime: String,
+    bytes: u64,
+    memory: Option<OwnedSemaphorePermit>,
+) -> Result<Prepared, String> {
     let cannot = |error: std::io::Error| format!("cannot be read: {}", plain(&error));
     let mut file = File::open(&path).map_err(cannot)?;
     let fingerprint = Fingerprint::of(&file).map_err(cannot)?;
@@ -124,7 +125,7 @@ fn prepare_blocking(path: PathBuf, mime: String, bytes: u64) -> Result<Prepared,
         path,
         fingerprint,
         body,
-        _memory: None,
+        _memory: memory,
     })
 }
 

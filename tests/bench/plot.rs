@@ -1,4 +1,4 @@
-//! The benchmark's picture, for `docs/benchmark.md`.
+//! The benchmark's picture, kept beside its tables.
 
 use std::error::Error;
 use std::path::Path;

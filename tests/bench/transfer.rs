@@ -7,7 +7,6 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
 use futures::stream::{self, StreamExt as _};
 use md5::{Digest as _, Md5};
 
@@ -211,7 +210,7 @@ fn convert_all(world: &World, files: &Path) {
             (name.to_owned(), md5, content.len() as u64)
         })
         .collect();
-    let (unread, url) = (sdk.queue_url("b", "input"), sdk.queue_url("b", "output"));
+    let unread = sdk.queue_url("b", "input");
     sdk.run(async {
         stream::iter(&inputs)
             .for_each_concurrent(16, |(_, md5, _)| {
@@ -223,27 +222,21 @@ fn convert_all(world: &World, files: &Path) {
                 }
             })
             .await;
-        for some in inputs.chunks(10) {
-            let entries = some.iter().map(|(name, md5, size)| {
-                let body = format!(
+        let purged = sdk.sqs.purge_queue().queue_url(&unread).send().await;
+        purged.expect("empties the input queue");
+    });
+    let bodies: Vec<String> = inputs
+        .iter()
+        .map(|(name, md5, size)| {
+                format!(
                     "Bucket: {input}\nInputKey: media/{md5}\nOriginalFileName: {name}\nSize: {size}\nBatch: b\n\
                      Preset: ipod\nOutputBucket: {output}\nOutputKey: media/{md5};type=video/quicktime\n\
                      Server: ConvertVideo\nHost: bench\nService-Read: Thu, 01 Jan 2026 00:00:00 GMT\n\
                      Service-Write: Thu, 01 Jan 2026 00:00:01 GMT\nStatus: converted\n"
-                );
-                SendMessageBatchRequestEntry::builder()
-                    .id(md5)
-                    .message_body(body)
-                    .build()
-                    .expect("an entry")
-            });
-            let call = sdk.sqs.send_message_batch().queue_url(&url);
-            let call = call.set_entries(Some(entries.collect()));
-            call.send().await.expect("sends");
-        }
-        let purged = sdk.sqs.purge_queue().queue_url(&unread).send().await;
-        purged.expect("empties the input queue");
-    });
+            )
+        })
+        .collect();
+    sdk.send_all("b", "output", &bodies);
 }
 
 fn films(folder: &Path) -> Vec<PathBuf> {

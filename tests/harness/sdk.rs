@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
+
 use super::machine::{Access, Machine};
 use super::{Ended, World};
 
@@ -58,6 +60,24 @@ impl Sdk {
 
     pub fn bucket(stack: &str, purpose: &str) -> String {
         format!("muck-{stack}-{purpose}-{PLACE}")
+    }
+
+    /// Sends messages to a queue of a stack, as many a call as SQS takes.
+    pub fn send_all(&self, stack: &str, purpose: &str, bodies: &[String]) {
+        let url = self.queue_url(stack, purpose);
+        for some in bodies.chunks(10) {
+            let entries = some.iter().enumerate().map(|(index, body)| {
+                SendMessageBatchRequestEntry::builder()
+                    .id(index.to_string())
+                    .message_body(body)
+                    .build()
+                    .expect("an entry")
+            });
+            let call = self.sqs.send_message_batch().queue_url(&url);
+            let call = call.set_entries(Some(entries.collect()));
+            let answer = self.run(call.send()).expect("sends");
+            assert!(answer.failed().is_empty(), "{answer:?}");
+        }
     }
 
     pub fn queue_url(&self, stack: &str, purpose: &str) -> String {

@@ -9,7 +9,7 @@ use http_body_util::{BodyExt as _, Limited};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 
 /// So much of a body is read after the answer, and for so long: a client that still sends would otherwise find the
-/// connection closed in place of the answer. Over the largest part that `muck` sends.
+/// connection closed in place of the answer. Eight parts of the size that `muck` sends of all but the largest files.
 const MOST_BYTES: usize = 64 << 20;
 const MOST_TIME: Duration = Duration::from_secs(10);
 
