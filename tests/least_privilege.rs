@@ -204,12 +204,18 @@ impl Stage {
             }
             Work::Again | Work::Unreadable => {}
         }
-        if work == Work::Slow {
+        match work {
             // The first is the look for a verdict, the second the clip.
-            self.faults.set(&json!([{
+            Work::Slow => self.faults.set(&json!([{
                 "service": "s3", "action": "GetObject", "principal": "role", "nth": 2, "times": 1,
                 "fault": {"kind": "delay", "ms": 11_000}
-            }]));
+            }])),
+            // What was given back would come to the same worker at once, and the third time for good.
+            Work::Broken => self.faults.set(&json!([{
+                "service": "sqs", "action": "ReceiveMessage", "principal": "role", "nth": 2, "times": 1000,
+                "fault": {"kind": "throttle"}
+            }])),
+            Work::Clip | Work::Again | Work::Unreadable => {}
         }
         let body = match work {
             Work::Unreadable => "no header at all",
