@@ -8,6 +8,8 @@ use std::sync::{Arc, mpsc};
 use md5::Md5;
 use sha2::{Digest as _, Sha256};
 
+use crate::resources::multipart::Crc64;
+
 /// Large enough that the calls cost nothing, small enough for the processor's cache.
 pub(super) const BUFFER: usize = 256 * 1024;
 
@@ -46,30 +48,43 @@ impl Digests {
     }
 }
 
-/// Digests all of `reader` (blocking).
-pub fn digest(reader: &mut impl Read) -> io::Result<Digested> {
-    let mut digests = Digests::default();
+/// The MD5 of all of `reader` in lower-case hex, and its length (blocking).
+pub fn md5_of(reader: &mut impl Read) -> io::Result<(String, u64)> {
+    let mut md5 = Md5::new();
+    let mut bytes = 0;
     let mut buffer = vec![0; BUFFER];
     loop {
         match reader.read(&mut buffer) {
-            Ok(0) => return Ok(digests.finish()),
-            Ok(count) => digests.update(&buffer[..count]),
+            Ok(0) => return Ok((hex::encode(md5.finalize()), bytes)),
+            Ok(count) => {
+                md5.update(&buffer[..count]);
+                bytes += count as u64;
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
     }
 }
 
-/// The same by two threads, a digest each (blocking): it takes as long as the slower alone.
-pub fn digest_large(reader: &mut impl Read) -> io::Result<Digested> {
+/// Both digests of all of `reader`, and the CRC of each part of `part` bytes, whole pieces of [`BUFFER`] (blocking). Two
+/// threads: it takes as long as MD5, the slowest, alone.
+pub fn digest_large(reader: &mut impl Read, part: u64) -> io::Result<(Digested, Vec<Crc64>)> {
     std::thread::scope(|scope| {
-        let (send, pieces) = mpsc::sync_channel::<Arc<[u8]>>(PIECES);
-        let sha256 = scope.spawn(move || {
-            let mut sha256 = Sha256::new();
+        let (send, pieces) = mpsc::sync_channel::<Arc<Vec<u8>>>(PIECES);
+        let others = scope.spawn(move || {
+            let (mut sha256, mut parts, mut bytes) = (Sha256::new(), Vec::<Crc64>::new(), 0_u64);
             for piece in pieces {
-                sha256.update(&piece);
+                sha256.update(piece.as_slice());
+                let (crc, length) = (Crc64::of(&piece), piece.len() as u64);
+                match parts.last_mut() {
+                    Some(last) if bytes % part != 0 => {
+                        *last = last.followed_by(crc, length);
+                    }
+                    _ => parts.push(crc),
+                }
+                bytes += length;
             }
-            hex::encode(sha256.finalize())
+            (hex::encode(sha256.finalize()), parts)
         });
         let (mut md5, mut bytes) = (Md5::new(), 0);
         loop {
@@ -78,20 +93,18 @@ pub fn digest_large(reader: &mut impl Read) -> io::Result<Digested> {
             if piece.is_empty() {
                 break;
             }
-            let piece: Arc<[u8]> = piece.into();
+            let piece = Arc::new(piece);
             // The other end is gone only after a panic, which `join` tells.
             let _ = send.send(Arc::clone(&piece));
-            md5.update(&piece);
+            md5.update(piece.as_slice());
             bytes += piece.len() as u64;
         }
         drop(send);
-        Ok(Digested {
-            md5: hex::encode(md5.finalize()),
-            sha256: sha256
-                .join()
-                .map_err(|_| io::Error::other("the digest broke"))?,
-            bytes,
-        })
+        let (sha256, parts) = others
+            .join()
+            .map_err(|_| io::Error::other("the digest broke"))?;
+        let md5 = hex::encode(md5.finalize());
+        Ok((Digested { md5, sha256, bytes }, parts))
     })
 }
 
@@ -129,22 +142,30 @@ mod tests {
 
     #[test]
     fn known_digests() {
-        let digested = digest(&mut io::Cursor::new(b"abc")).expect("reads");
+        let mut digests = Digests::default();
+        digests.update(b"abc");
+        let digested = digests.finish();
         assert_eq!(digested.md5, "900150983cd24fb0d6963f7d28e17f72");
         assert_eq!(
             digested.sha256,
             "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
         );
         assert_eq!(digested.bytes, 3);
+        let md5 = md5_of(&mut io::Cursor::new(b"abc")).expect("reads");
+        assert_eq!(md5, (digested.md5, 3));
     }
 
     #[test]
     fn two_threads_come_to_the_same() {
-        for length in [0, 1, BUFFER, 3 * BUFFER + 5, 20 * BUFFER] {
+        let part = 2 * BUFFER;
+        for length in [0, 1, BUFFER, 2 * BUFFER, 3 * BUFFER + 5, 20 * BUFFER] {
             let content: Vec<u8> = (0..=250).cycle().take(length).collect();
+            let mut digests = Digests::default();
+            digests.update(&content);
+            let parts = content.chunks(part).map(Crc64::of).collect();
             assert_eq!(
-                digest_large(&mut content.as_slice()).expect("reads"),
-                digest(&mut content.as_slice()).expect("reads")
+                digest_large(&mut content.as_slice(), part as u64).expect("reads"),
+                (digests.finish(), parts)
             );
         }
     }

@@ -11,7 +11,7 @@ use muck_worker::MEDIA_PREFIX;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::JoinHandle;
 
-use super::digest::{BUFFER, digest};
+use super::digest::{BUFFER, md5_of};
 use super::place::{Folder, Temporary, Wanted};
 use super::scan::plain;
 use super::submit::blocking;
@@ -28,6 +28,8 @@ const RANGES_AT_ONCE: usize = 4;
 const RANGES_IN_ALL: usize = 24;
 /// Bytes gathered before they are written: one turn of a blocking thread a MiB.
 const WRITE: usize = 1 << 20;
+/// Up to here an object is held in memory until it is checked.
+const IN_MEMORY: u64 = 1 << 20;
 /// Attempts for a range whose connection breaks midway; each goes on where the last one ended.
 const ATTEMPTS: u32 = 5;
 
@@ -84,27 +86,20 @@ pub async fn fetch(cloud: &Cloud, lanes: &Lanes, order: Order) -> Result<Result<
     if let Some(arrived) = find_here(&order, &md5).await? {
         return Ok(Ok(arrived));
     }
-    let folder = order.folder.clone();
-    let temporary = blocking(move || folder.temporary()).await?.map_err(disk)?;
-    let place = Place {
-        bucket: &order.bucket,
-        key: &order.key,
+    let download = Download {
+        cloud,
+        lanes,
+        order: &order,
     };
-    let follower = Follower::start(&temporary.file);
-    let requests = match download(cloud, lanes, place, &temporary.file, &follower).await {
-        Ok(requests) => requests,
+    let brought = match download.run().await {
+        Ok(brought) => brought,
         Err(Failure::Missing) => {
             return Ok(Err("has an output that is not in the bucket".to_owned()));
         }
         Err(Failure::Run(error)) => return Err(error),
     };
-    let (arrived_md5, bytes) = follower.finish().await?.map_err(disk)?;
-    if arrived_md5 != md5 {
-        return Ok(Err(format!(
-            "has an output that is damaged: its MD5 is {arrived_md5}, not {md5}"
-        )));
-    }
-    let published = blocking(move || publish(temporary, &order.wanted)).await?;
+    let (bytes, requests) = (brought.bytes, brought.requests);
+    let published = blocking(move || publish(brought, &order, &md5)).await?;
     Ok(published?.map(|file| Arrived {
         file,
         bytes,
@@ -155,6 +150,42 @@ impl Follower {
     }
 }
 
+/// Takes a file to the disk while it is written, so that little is left to wait for at its end.
+struct Hardening {
+    file: Arc<File>,
+    task: Option<JoinHandle<io::Result<()>>>,
+}
+
+impl Hardening {
+    fn new(file: &Arc<File>) -> Self {
+        Self {
+            file: Arc::clone(file),
+            task: None,
+        }
+    }
+
+    /// Takes what is written by now, unless that is being done.
+    async fn go_on(&mut self) -> Result<()> {
+        if self.task.as_ref().is_none_or(JoinHandle::is_finished) {
+            self.finish().await?;
+            let file = Arc::clone(&self.file);
+            self.task = Some(tokio::task::spawn_blocking(move || file.sync_data()));
+        }
+        Ok(())
+    }
+
+    /// Waits for what was begun. A failure is told once, by whichever call meets it: none may be lost.
+    async fn finish(&mut self) -> Result<()> {
+        match self.task.take() {
+            Some(task) => task
+                .await
+                .map_err(|error| Error::failed("a task of this program broke").because(error))?
+                .map_err(disk),
+            None => Ok(()),
+        }
+    }
+}
+
 /// The MD5 that an output's key names: `media/<md5>` or, as in 2007, the MD5 alone.
 pub fn md5_of_key(key: &str) -> Option<String> {
     let name = key.strip_prefix(MEDIA_PREFIX).unwrap_or(key);
@@ -168,9 +199,9 @@ async fn find_here(order: &Order, md5: &str) -> Result<Option<Arrived>> {
     blocking(move || {
         let mut bytes = 0;
         let found = folder.find(&wanted, |mut file| {
-            let digested = digest(&mut file)?;
-            bytes = digested.bytes;
-            Ok(digested.md5 == md5)
+            let (own, length) = md5_of(&mut file)?;
+            bytes = length;
+            Ok(own == md5)
         });
         found
             .map(|file| {
@@ -186,12 +217,39 @@ async fn find_here(order: &Order, md5: &str) -> Result<Option<Arrived>> {
     .await?
 }
 
-/// Gives the file its name, which it returns.
-fn publish(temporary: Temporary, wanted: &Wanted) -> Result<Result<String, String>> {
-    match temporary.publish(wanted) {
+/// All of an object, here but not checked.
+struct Brought {
+    content: Content,
+    bytes: u64,
+    requests: u64,
+}
+
+enum Content {
+    Memory(Vec<u8>),
+    /// With its MD5.
+    File(Temporary, String),
+}
+
+/// Checks the content and gives it a name, which it returns (blocking).
+fn publish(brought: Brought, order: &Order, md5: &str) -> Result<Result<String, String>> {
+    let (own, temporary) = match brought.content {
+        Content::Memory(content) => {
+            let own = hex::encode(Md5::digest(&content));
+            let temporary = order.folder.temporary().map_err(disk)?;
+            temporary.file.write_all_at(&content, 0).map_err(disk)?;
+            (own, temporary)
+        }
+        Content::File(temporary, own) => (own, temporary),
+    };
+    if own != md5 {
+        return Ok(Err(format!(
+            "has an output that is damaged: its MD5 is {own}, not {md5}"
+        )));
+    }
+    match temporary.publish(&order.wanted) {
         Ok(file) => Ok(Ok(file)),
         // Found free when it was ordered; another job's file has taken it since.
-        Err(error) if wanted.is_exact() && error.kind() == io::ErrorKind::AlreadyExists => Ok(Err(
+        Err(error) if order.wanted.is_exact() && error.kind() == io::ErrorKind::AlreadyExists => Ok(Err(
             "has an output whose name another file has taken; the same command finds another folder for it"
                 .to_owned(),
         )),
@@ -224,116 +282,170 @@ impl From<Error> for Failure {
     }
 }
 
-/// Fetches the object into the file and returns the number of requests.
-async fn download(
-    cloud: &Cloud,
-    lanes: &Lanes,
-    place: Place<'_>,
-    file: &Arc<File>,
-    follower: &Follower,
-) -> Result<u64, Failure> {
-    let lane = lanes.one().await?;
-    let Some(first) = start(cloud, place, 0, RANGE - 1, None).await? else {
-        return Ok(1);
-    };
-    let (total, etag) = (first.total, first.etag.clone());
-    let etag = etag.as_deref();
-    let end = RANGE.min(total);
-    let mut requests = write(cloud, place, file, 0, end, etag, Some(first)).await?;
-    drop(lane);
-    follower.written_to(end);
-    let starts = (RANGE..total).step_by(usize::try_from(RANGE).unwrap_or(usize::MAX));
-    // In their order, so that the digest can follow.
-    let mut ranges = std::pin::pin!(
-        futures::stream::iter(starts)
-            .map(async |begin| {
-                let _lane = lanes.one().await?;
-                let end = (begin + RANGE).min(total);
-                let requests = write(cloud, place, file, begin, end, etag, None).await?;
-                Ok::<_, Failure>((end, requests))
-            })
-            .buffered(RANGES_AT_ONCE)
-    );
-    while let Some((end, more)) = ranges.try_next().await? {
-        follower.written_to(end);
-        requests += more;
-    }
-    Ok(requests)
+/// An object on its way here.
+struct Download<'a> {
+    cloud: &'a Cloud,
+    lanes: &'a Lanes,
+    order: &'a Order,
 }
 
-async fn start(
-    cloud: &Cloud,
-    place: Place<'_>,
-    first: u64,
-    last: u64,
-    etag: Option<&str>,
-) -> Result<Option<Piece>, Failure> {
-    match object::get(cloud, place, first, last, etag).await {
-        Ok(object::Got::Piece(piece)) => Ok(Some(piece)),
-        Ok(object::Got::PastTheEnd) => Ok(None),
-        Ok(object::Got::Missing) => Err(Failure::Missing),
-        Err(error) => Err(Failure::Run(error)),
-    }
+/// Where the bytes of a range go.
+enum Sink<'a> {
+    /// To the end of it, the range being all of the object.
+    Memory(&'a mut Vec<u8>),
+    /// To their place in it.
+    File(&'a Arc<File>),
 }
 
-/// Fetches the bytes from `begin` to before `end` into their place in the file; returns the requests.
-async fn write(
-    cloud: &Cloud,
-    place: Place<'_>,
-    file: &Arc<File>,
-    begin: u64,
-    end: u64,
-    etag: Option<&str>,
-    mut piece: Option<Piece>,
-) -> Result<u64, Failure> {
-    let mut at = begin;
-    let mut requests = 0;
-    loop {
-        requests += 1;
-        let mut body = match piece.take() {
-            Some(piece) => piece,
-            None => match start(cloud, place, at, end - 1, etag).await? {
-                Some(piece) => piece,
-                None => {
-                    return Err(Error::failed(format!(
-                        "{} became shorter while it was fetched",
-                        place.key
-                    ))
-                    .into());
-                }
-            },
-        };
-        let broken = loop {
-            let (data, gathered) = gather(&mut body).await;
-            let length = data.len() as u64;
-            if at + length > end {
-                let much =
-                    Error::failed(format!("{} came with more bytes than asked for", place.key));
-                return Err(much.into());
-            }
-            if length > 0 {
+impl Sink<'_> {
+    async fn put(&mut self, data: Vec<u8>, at: u64) -> Result<()> {
+        match self {
+            Self::Memory(content) => content.extend_from_slice(&data),
+            Self::File(file) => {
                 let file = Arc::clone(file);
-                let offset = at;
-                blocking(move || file.write_all_at(&data, offset))
+                blocking(move || file.write_all_at(&data, at))
                     .await?
                     .map_err(disk)?;
-                at += length;
             }
-            match gathered {
-                Gathered::More => {}
-                Gathered::End => break None,
-                Gathered::Broken(error) => break Some(error),
-            }
-        };
-        if at == end {
-            return Ok(requests);
         }
-        if requests >= u64::from(ATTEMPTS) {
-            let error = Error::failed(format!("cannot fetch {} whole", place.key));
-            return Err(Failure::Run(match broken {
-                Some(cause) => error.because(cause),
-                None => error.because("the answers ended too early"),
-            }));
+        Ok(())
+    }
+}
+
+impl Download<'_> {
+    async fn run(&self) -> Result<Brought, Failure> {
+        let lane = self.lanes.one().await?;
+        let Some(first) = self.start(0, RANGE - 1, None).await? else {
+            return Ok(Brought {
+                content: Content::Memory(Vec::new()),
+                bytes: 0,
+                requests: 1,
+            });
+        };
+        let total = first.total;
+        if total > IN_MEMORY {
+            return self.in_ranges(first, lane).await;
+        }
+        let mut content = Vec::new();
+        let etag = first.etag.clone();
+        let mut sink = Sink::Memory(&mut content);
+        let requests = self
+            .range(0, total, etag.as_deref(), Some(first), &mut sink)
+            .await?;
+        Ok(Brought {
+            content: Content::Memory(content),
+            bytes: total,
+            requests,
+        })
+    }
+
+    /// Into a file, a few ranges beside each other.
+    async fn in_ranges(&self, first: Piece, lane: SemaphorePermit<'_>) -> Result<Brought, Failure> {
+        let folder = self.order.folder.clone();
+        let temporary = blocking(move || folder.temporary()).await?.map_err(disk)?;
+        let file = &Arc::clone(&temporary.file);
+        let follower = Follower::start(file);
+        let mut hardening = Hardening::new(file);
+        let (total, etag) = (first.total, first.etag.clone());
+        let etag = etag.as_deref();
+        let end = RANGE.min(total);
+        let mut requests = self
+            .range(0, end, etag, Some(first), &mut Sink::File(file))
+            .await?;
+        drop(lane);
+        follower.written_to(end);
+        let starts = (RANGE..total).step_by(usize::try_from(RANGE).unwrap_or(usize::MAX));
+        // In their order, so that the digest can follow.
+        let mut ranges = std::pin::pin!(
+            futures::stream::iter(starts)
+                .map(async |begin| {
+                    let _lane = self.lanes.one().await?;
+                    let end = (begin + RANGE).min(total);
+                    let mut sink = Sink::File(file);
+                    let requests = self.range(begin, end, etag, None, &mut sink).await?;
+                    Ok::<_, Failure>((end, requests))
+                })
+                .buffered(RANGES_AT_ONCE)
+        );
+        while let Some((end, more)) = ranges.try_next().await? {
+            follower.written_to(end);
+            hardening.go_on().await?;
+            requests += more;
+        }
+        let (md5, bytes) = follower.finish().await?.map_err(disk)?;
+        hardening.finish().await?;
+        Ok(Brought {
+            content: Content::File(temporary, md5),
+            bytes,
+            requests,
+        })
+    }
+
+    async fn start(
+        &self,
+        first: u64,
+        last: u64,
+        etag: Option<&str>,
+    ) -> Result<Option<Piece>, Failure> {
+        let place = Place {
+            bucket: &self.order.bucket,
+            key: &self.order.key,
+        };
+        match object::get(self.cloud, place, first, last, etag).await {
+            Ok(object::Got::Piece(piece)) => Ok(Some(piece)),
+            Ok(object::Got::PastTheEnd) => Ok(None),
+            Ok(object::Got::Missing) => Err(Failure::Missing),
+            Err(error) => Err(Failure::Run(error)),
+        }
+    }
+
+    /// Fetches the bytes from `begin` to before `end`; returns the requests.
+    async fn range(
+        &self,
+        begin: u64,
+        end: u64,
+        etag: Option<&str>,
+        mut piece: Option<Piece>,
+        sink: &mut Sink<'_>,
+    ) -> Result<u64, Failure> {
+        let key = &self.order.key;
+        let mut at = begin;
+        let mut requests = 0;
+        loop {
+            requests += 1;
+            let mut body = match piece.take() {
+                Some(piece) => piece,
+                None => self.start(at, end - 1, etag).await?.ok_or_else(|| {
+                    Error::failed(format!("{key} became shorter while it was fetched"))
+                })?,
+            };
+            let broken = loop {
+                let (data, gathered) = gather(&mut body).await;
+                let length = data.len() as u64;
+                if at + length > end {
+                    let much = Error::failed(format!("{key} came with more bytes than asked for"));
+                    return Err(much.into());
+                }
+                if length > 0 {
+                    sink.put(data, at).await?;
+                    at += length;
+                }
+                match gathered {
+                    Gathered::More => {}
+                    Gathered::End => break None,
+                    Gathered::Broken(error) => break Some(error),
+                }
+            };
+            if at == end {
+                return Ok(requests);
+            }
+            if requests >= u64::from(ATTEMPTS) {
+                let error = Error::failed(format!("cannot fetch {key} whole"));
+                return Err(Failure::Run(match broken {
+                    Some(cause) => error.because(cause),
+                    None => error.because("the answers ended too early"),
+                }));
+            }
         }
     }
 }

@@ -1,23 +1,20 @@
 //! `muck results`: waits for a batch, fetches its outputs into a folder, tells the statistics.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
-use std::fs::File;
+mod fetcher;
+
+use std::collections::{BTreeSet, HashSet};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use futures::StreamExt as _;
+use fetcher::Fetcher;
 use jiff::Timestamp;
-use muck_worker::message::Message;
-use muck_worker::preset::{Preset, Presets};
 
 use super::check_batch_name;
 use super::collect::{Came, Collector, Depths, is_failure};
-use super::digest::digest;
-use super::fetch::{self, Order};
+use super::fetch::disk;
 use super::fleet;
-use super::ledger::{Batch, Counter, Job, JobStatus, Ledger, Output};
+use super::ledger::{Batch, Job, JobStatus, Ledger};
 use super::log_csv;
-use super::place::{self, Folder, Wanted};
 use super::report::{JobFailure, Report};
 use super::stall::{Look, Stalled, Watch};
 use super::statistics::{JobTimes, Statistics};
@@ -33,10 +30,6 @@ const FLEET_EVERY: Duration = Duration::from_secs(5);
 /// How long a dead silence is borne: SQS's counts settle within a minute, and an instance that was
 /// just launched is listed within seconds.
 const PATIENCE: Duration = Duration::from_mins(2);
-/// Jobs whose outputs are looked for together: each holds its folder open, and 1,024 open files are the usual limit.
-const JOBS_AT_ONCE: usize = 100;
-/// Outputs under way beside each other: enough to hide a round trip of 100 ms at a hundred kB an output.
-const OUTPUTS_AT_ONCE: usize = 16;
 
 /// What to get.
 #[derive(Debug, Clone)]
@@ -82,27 +75,13 @@ pub(super) async fn results_by(
     options: &ResultsOptions,
 ) -> Result<Report> {
     let batch = choose(ledger, options.batch.as_deref())?;
-    let path = options.folder.clone();
-    let (folder, root) = blocking(move || Folder::open(&path))
-        .await?
-        .map_err(|error| {
-            Error::failed(format!(
-                "cannot use the folder {}",
-                options.folder.display()
-            ))
-            .because(error)
-        })?;
+    let fetcher = Fetcher::open(cloud, ledger, &batch, options.folder.clone()).await?;
     let mut getting = Getting {
         cloud,
         ledger,
         batch: &batch,
         collector: Collector::open(cloud, ledger, &batch).await?,
-        folder,
-        root,
-        here: HashMap::new(),
-        folders: HashMap::new(),
-        unfetchable: HashMap::new(),
-        bytes_fetched: 0,
+        fetcher,
     };
     let given_up = getting.run(options).await;
     // Whatever ended it, what has come is logged.
@@ -132,15 +111,7 @@ struct Getting<'a> {
     ledger: &'a Ledger,
     batch: &'a Batch,
     collector: Collector<'a>,
-    folder: Folder,
-    root: PathBuf,
-    /// Outputs that are in the folder: job and ordinal to the file below it.
-    here: HashMap<(i64, u32), String>,
-    /// Results that are folders: job and name to the folder.
-    folders: HashMap<(i64, String), Folder>,
-    /// Jobs whose outputs can't be fetched, and why.
-    unfetchable: HashMap<i64, String>,
-    bytes_fetched: u64,
+    fetcher: Fetcher<'a>,
 }
 
 impl Getting<'_> {
@@ -150,6 +121,8 @@ impl Getting<'_> {
         let mut watch = Watch::new(options.patience);
         let mut fleet_seen: Option<(Instant, u64)> = None;
         let mut quiet_looks = 0;
+        // Of the messages that came last: fetched while the next ones come.
+        let mut came_last = BTreeSet::new();
         loop {
             let poll = if self.batch.ours && self.ledger.totals(self.batch)?.outstanding == 0 {
                 // All are here: what still comes are repetitions, which wait for nobody.
@@ -159,20 +132,25 @@ impl Getting<'_> {
             } else {
                 Duration::from_secs(1)
             };
-            let (messages, came) = self.collector.reports(poll).await?;
+            let jobs = self.ledger.jobs_of(&came_last)?;
+            let ((messages, came), ()) = tokio::try_join!(
+                self.collector.reports(poll),
+                self.fetcher.fetch_missing(jobs)
+            )?;
             self.tell(&came);
+            // One may have come twice: first its failure, then its success.
+            came_last = came
+                .iter()
+                .filter(|one| one.batch == self.batch.name)
+                .filter_map(|one| one.job)
+                .collect();
             if messages > 0 {
-                // One may have come twice: first its failure, then its success.
-                let jobs: BTreeSet<i64> = came
-                    .iter()
-                    .filter(|one| one.batch == self.batch.name)
-                    .filter_map(|one| one.job)
-                    .collect();
-                self.fetch_missing(self.ledger.jobs_of(&jobs)?).await?;
                 continue;
             }
             // Also what another `results` took out of the queue.
-            self.fetch_missing(self.ledger.jobs(self.batch)?).await?;
+            self.fetcher
+                .fetch_missing(self.ledger.jobs(self.batch)?)
+                .await?;
             let totals = self.ledger.totals(self.batch)?;
             if self.batch.ours && totals.outstanding == 0 {
                 return Ok(None);
@@ -267,166 +245,6 @@ impl Getting<'_> {
         Ok(())
     }
 
-    /// Fetches the outputs of these jobs that are not here.
-    async fn fetch_missing(&mut self, jobs: Vec<Job>) -> Result<()> {
-        for some in jobs.chunks(JOBS_AT_ONCE) {
-            self.fetch_round(some).await?;
-        }
-        Ok(())
-    }
-
-    async fn fetch_round(&mut self, jobs: &[Job]) -> Result<()> {
-        let converted = jobs.iter().filter(|job| job.status == JobStatus::Converted);
-        let mut wanted = Vec::new();
-        for job in converted {
-            if self.unfetchable.contains_key(&job.id) {
-                continue;
-            }
-            let mut missing = Vec::new();
-            for output in &job.outputs {
-                if self.here.contains_key(&(job.id, output.ordinal)) {
-                    continue;
-                }
-                match self.fetched_before(job.id, output)? {
-                    Some(file) => {
-                        self.here.insert((job.id, output.ordinal), file);
-                    }
-                    None => missing.push(output),
-                }
-            }
-            // What belongs together is together, or is put together anew.
-            let groups: HashSet<&str> = missing.iter().filter_map(|one| group(one)).collect();
-            for output in &job.outputs {
-                if let Some(group) = group(output).filter(|group| groups.contains(group))
-                    && !self.folders.contains_key(&(job.id, group.to_owned()))
-                {
-                    self.here.remove(&(job.id, output.ordinal));
-                }
-            }
-            for output in &job.outputs {
-                if !self.here.contains_key(&(job.id, output.ordinal)) {
-                    wanted.push((job.id, output.clone(), self.order(job, output).await?));
-                }
-            }
-        }
-        let (cloud, lanes) = (self.cloud, fetch::Lanes::default());
-        let mut folders: HashMap<String, Folder> = HashMap::new();
-        for (_, _, order) in &wanted {
-            folders
-                .entry(order.folder.below().to_owned())
-                .or_insert_with(|| order.folder.clone());
-        }
-        let mut arriving = futures::stream::iter(wanted)
-            .map(async |(job, output, order)| {
-                (job, output, fetch::fetch(cloud, &lanes, order).await)
-            })
-            .buffer_unordered(OUTPUTS_AT_ONCE);
-        while let Some((job, output, arrived)) = arriving.next().await {
-            match arrived? {
-                Ok(arrived) => {
-                    let root = self.root.to_string_lossy();
-                    self.ledger.mark_fetched(
-                        job,
-                        output.ordinal,
-                        &root,
-                        &arrived.file,
-                        arrived.bytes,
-                    )?;
-                    self.ledger
-                        .count(self.batch, Counter::Gets, arrived.requests)?;
-                    self.ledger
-                        .count(self.batch, Counter::BytesOut, arrived.bytes_fetched)?;
-                    self.bytes_fetched += arrived.bytes_fetched;
-                    self.here.insert((job, output.ordinal), arrived.file);
-                }
-                Err(reason) => {
-                    self.unfetchable.insert(job, reason);
-                }
-            }
-        }
-        blocking(move || folders.values().try_for_each(Folder::harden))
-            .await?
-            .map_err(fetch::disk)
-    }
-
-    /// The file that an earlier run put into this folder, if it is still there with its size.
-    fn fetched_before(&self, job: i64, output: &Output) -> Result<Option<String>> {
-        let root = self.root.to_string_lossy();
-        let Some(fetched) = self.ledger.fetched(job, output.ordinal, &root)? else {
-            return Ok(None);
-        };
-        let there = self.root.join(&fetched.file).symlink_metadata();
-        let same = there.is_ok_and(|facts| facts.is_file() && Some(facts.len()) == output.size);
-        Ok(same.then_some(fetched.file))
-    }
-
-    async fn order(&mut self, job: &Job, output: &Output) -> Result<Order> {
-        let folder = self
-            .folder
-            .sub(&place::folder_parts(&job.location))
-            .map_err(fetch::disk)?;
-        let (folder, wanted) = match &output.name {
-            None => (folder, place::file_name(&job.name, &extension(job, output))),
-            Some(name) => match name.split_once('/') {
-                None => (folder, place::file_name(&job.name, name)),
-                Some((group, file)) => (
-                    self.folder_of(job, folder, group).await?,
-                    place::exactly(file),
-                ),
-            },
-        };
-        Ok(Order {
-            bucket: output.bucket.clone(),
-            key: output.key.clone(),
-            folder,
-            wanted,
-        })
-    }
-
-    /// The folder of those outputs of a job that must be together, as a playlist and what it names.
-    /// No other job's, and none in which another file has one of their names.
-    async fn folder_of(&mut self, job: &Job, parent: Folder, group: &str) -> Result<Folder> {
-        let key = (job.id, group.to_owned());
-        if let Some(folder) = self.folders.get(&key) {
-            return Ok(folder.clone());
-        }
-        let files: Vec<(Wanted, Option<String>)> = job
-            .outputs
-            .iter()
-            .filter_map(|output| {
-                let (other, file) = output.name.as_deref()?.split_once('/')?;
-                (other == group).then(|| (place::exactly(file), fetch::md5_of_key(&output.key)))
-            })
-            .collect();
-        let taken: HashSet<String> = self
-            .folders
-            .values()
-            .map(|folder| folder.below().to_owned())
-            .collect();
-        let wanted = place::file_name(&job.name, group);
-        let folder = blocking(move || {
-            parent.of_result(&wanted, |folder| {
-                if taken.contains(folder.below()) {
-                    return Ok(false);
-                }
-                for (name, md5) in &files {
-                    let same = |mut file: &File| {
-                        let digested = digest(&mut file)?;
-                        Ok(Some(digested.md5) == *md5)
-                    };
-                    if !folder.has_room_for(name, same)? {
-                        return Ok(false);
-                    }
-                }
-                Ok(true)
-            })
-        })
-        .await?
-        .map_err(fetch::disk)?;
-        self.folders.insert(key, folder.clone());
-        Ok(folder)
-    }
-
     /// Writes `log.csv`.
     async fn log(&self) -> Result<PathBuf> {
         let jobs: Vec<(Job, Vec<String>)> = self
@@ -437,15 +255,15 @@ impl Getting<'_> {
                 let files = job
                     .outputs
                     .iter()
-                    .filter_map(|output| self.here.get(&(job.id, output.ordinal)).cloned())
+                    .filter_map(|output| self.fetcher.here.get(&(job.id, output.ordinal)).cloned())
                     .collect();
                 (job, files)
             })
             .collect();
-        let (root, batch) = (self.root.clone(), self.batch.name.clone());
+        let (root, batch) = (self.fetcher.root.clone(), self.batch.name.clone());
         blocking(move || log_csv::write(&root, &batch, &jobs))
             .await?
-            .map_err(fetch::disk)
+            .map_err(disk)
     }
 
     fn report(self, given_up: Option<String>, log: PathBuf) -> Result<Report> {
@@ -454,13 +272,13 @@ impl Getting<'_> {
         let is_here = |job: &Job| {
             job.outputs
                 .iter()
-                .all(|one| self.here.contains_key(&(job.id, one.ordinal)))
+                .all(|one| self.fetcher.here.contains_key(&(job.id, one.ordinal)))
         };
         let times: Vec<JobTimes> = converted().filter_map(|job| job.times).collect();
         let failures = jobs
             .iter()
             .filter_map(|job| {
-                let reason = match self.unfetchable.get(&job.id) {
+                let reason = match self.fetcher.unfetchable.get(&job.id) {
                     Some(reason) => reason.clone(),
                     None if is_failure(job.status) => job
                         .error
@@ -479,7 +297,7 @@ impl Getting<'_> {
             .flat_map(|job| {
                 job.outputs
                     .iter()
-                    .filter_map(|one| self.here.get(&(job.id, one.ordinal)))
+                    .filter_map(|one| self.fetcher.here.get(&(job.id, one.ordinal)))
             })
             .filter(|file| seen.insert(file.as_str()))
             .cloned()
@@ -489,48 +307,14 @@ impl Getting<'_> {
             retrieved: converted().filter(|job| is_here(job)).count() as u64,
             totals: self.ledger.totals(self.batch)?,
             statistics: Statistics::of(&times),
-            folder: self.root,
+            folder: self.fetcher.root,
             log,
-            bytes_fetched: self.bytes_fetched,
+            bytes_fetched: self.fetcher.bytes_fetched,
             files,
             failures,
             given_up,
         })
     }
-}
-
-/// The folder that an output belongs into with others, if it does.
-fn group(output: &Output) -> Option<&str> {
-    Some(output.name.as_deref()?.split_once('/')?.0)
-}
-
-/// Of a result's file name: the preset's for its one output, else what the type is usually called.
-fn extension(job: &Job, output: &Output) -> String {
-    let brought = job.message.as_deref().and_then(|text| {
-        let message = Message::parse(text).ok()?;
-        let definition = message.get("Preset-Definition")?;
-        Preset::from_definition(&job.preset, definition).ok()
-    });
-    let preset = Presets::builtin().get(&job.preset).or(brought.as_ref());
-    if let Some(made) = preset
-        .into_iter()
-        .flat_map(|preset| &preset.outputs)
-        .find(|made| made.mime == output.mime)
-    {
-        return made.extension.clone();
-    }
-    match output.mime.as_str() {
-        // The guess's first is alphabetical, not usual.
-        "video/quicktime" => "mov",
-        "video/mp4" => "mp4",
-        "audio/mp4" => "m4a",
-        "image/jpeg" => "jpg",
-        mime => mime_guess::get_mime_extensions_str(mime)
-            .and_then(|all| all.first())
-            .copied()
-            .unwrap_or("bin"),
-    }
-    .to_owned()
 }
 
 /// The time that the outstanding jobs take at the pace since the first one was begun; `None`
@@ -555,6 +339,7 @@ mod properties;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::batch::ledger::Output;
 
     pub(super) fn output(mime: &str) -> Output {
         Output {
@@ -583,24 +368,5 @@ mod tests {
             message,
             outputs: Vec::new(),
         }
-    }
-
-    #[test]
-    fn extensions_come_from_the_preset_or_the_type() {
-        let of = |preset: &str, mime: &str, message: Option<String>| {
-            extension(&job(preset, message), &output(mime))
-        };
-        assert_eq!(of("ipod", "video/quicktime", None), "mov");
-        assert_eq!(of("remux", "video/matroska", None), "mkv");
-        assert_eq!(of("", "video/mp4", None), "mp4");
-        assert_eq!(of("ipod", "image/png", None), "png");
-        assert_eq!(of("ipod", "application/json", None), "json");
-        assert_eq!(of("ipod", "no/such", None), "bin");
-        // A preset of the submitter's own comes with the message.
-        let mut own = Presets::builtin().get("web").expect("exists").clone();
-        own.name = "own".to_owned();
-        own.outputs[0].extension = "m4v".to_owned();
-        let message = format!("Preset-Definition: {}\n", own.definition());
-        assert_eq!(of("own", "video/mp4", Some(message)), "m4v");
     }
 }

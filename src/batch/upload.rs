@@ -2,12 +2,12 @@
 
 use std::fs::File;
 use std::io::Read as _;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use muck_worker::MEDIA_PREFIX;
-use sha2::{Digest as _, Sha256};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinError, JoinSet};
 
@@ -17,7 +17,7 @@ use super::scan::plain;
 use super::submit::blocking;
 use crate::cloud::Cloud;
 use crate::error::{Error, Result};
-use crate::resources::multipart::{MOST_PARTS, Multipart, Part};
+use crate::resources::multipart::{Crc64, MOST_PARTS, Multipart, Part};
 use crate::resources::object::{self, Content, Place};
 
 const MIB: u64 = 1 << 20;
@@ -49,9 +49,16 @@ pub struct Prepared {
     pub content: Content,
     path: PathBuf,
     fingerprint: Fingerprint,
-    /// The whole content, if it is small.
-    body: Option<Bytes>,
+    body: Body,
     _memory: Option<OwnedSemaphorePermit>,
+}
+
+#[derive(Debug)]
+enum Body {
+    /// The whole content, of a small file.
+    Here(Bytes),
+    /// It is read again, in parts of [`part_size`], each of which must have this CRC.
+    InParts(Vec<Crc64>),
 }
 
 /// Whether the content had to be sent.
@@ -104,12 +111,12 @@ fn prepare_blocking(
             .map_err(cannot)?;
         let mut digests = Digests::default();
         digests.update(&body);
-        (digests.finish(), Some(Bytes::from(body)))
+        (digests.finish(), Body::Here(Bytes::from(body)))
     } else {
-        (
-            digest_large(&mut (&mut file).take(fingerprint.bytes + 1)).map_err(cannot)?,
-            None,
-        )
+        let mut content = (&mut file).take(fingerprint.bytes + 1);
+        let part = part_size(fingerprint.bytes);
+        let (digested, parts) = digest_large(&mut content, part).map_err(cannot)?;
+        (digested, Body::InParts(parts))
     };
     if digested.bytes != fingerprint.bytes || !unchanged(&path, &file, &fingerprint) {
         return Err(CHANGED.to_owned());
@@ -158,7 +165,7 @@ pub async fn store(
         bucket: &bucket,
         key: &key,
     };
-    if let Some(body) = &prepared.body
+    if let Body::Here(body) = &prepared.body
         && content.bytes <= UNASKED
     {
         let is_new = object::put_new(cloud, place, content, body.clone()).await?;
@@ -181,13 +188,16 @@ pub async fn store(
             _ => {}
         }
     }
-    if let Some(body) = &prepared.body {
-        object::put(cloud, place, content, body.clone()).await?;
-        ledger.count(batch, Counter::Puts, 1)?;
-        return Ok(Ok(Uploaded::Sent));
-    }
+    let crcs = match &prepared.body {
+        Body::Here(body) => {
+            object::put(cloud, place, content, body.clone()).await?;
+            ledger.count(batch, Counter::Puts, 1)?;
+            return Ok(Ok(Uploaded::Sent));
+        }
+        Body::InParts(crcs) => crcs,
+    };
     let upload = Multipart::begin(cloud, place, content).await?;
-    match in_parts(cloud, budget, prepared, &upload, progress).await {
+    match in_parts(cloud, budget, prepared, crcs, &upload, progress).await {
         Ok(Ok(parts)) => {
             ledger.count(batch, Counter::Puts, parts + 2)?;
             Ok(Ok(Uploaded::Sent))
@@ -221,52 +231,37 @@ fn part_size(bytes: u64) -> u64 {
         .max(PART)
 }
 
-/// Reads the file a second time, part by part, and sends the parts beside each other. Complete only
-/// if what was read is what was digested. Returns how many parts there were.
+/// Reads the file a second time, part by part, and sends the parts beside each other. Only what was digested is sent: each
+/// part has its CRC. Returns how many parts there were.
 async fn in_parts(
     cloud: &Cloud,
     budget: &Budget,
     prepared: &Prepared,
+    crcs: &[Crc64],
     upload: &Multipart,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<Result<u64, String>> {
     let size = part_size(prepared.content.bytes);
-    let mut reader = match File::open(&prepared.path) {
-        Ok(file) => Some((file, Sha256::new())),
+    let file = match File::open(&prepared.path) {
+        Ok(file) => Arc::new(file),
         Err(error) => return Ok(Err(format!("cannot be read: {}", plain(&error)))),
     };
     let mut sending = JoinSet::new();
     let mut parts = Vec::new();
-    let mut number = 0_i32;
-    let mut left = prepared.content.bytes;
-    while left > 0 {
-        let length = left.min(size);
+    let mut begin = 0;
+    for (number, &crc) in (1_i32..).zip(crcs) {
+        let length = (prepared.content.bytes - begin).min(size);
         let permit = budget.of(length).await?;
-        let Some((mut file, mut sha256)) = reader.take() else {
-            break;
-        };
-        let read = blocking(move || {
-            let mut body = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
-            let read = file.read_exact(&mut body);
-            sha256.update(&body);
-            read.map(|()| (file, sha256, Bytes::from(body)))
-        })
-        .await?;
+        let reading = Arc::clone(&file);
+        let read = blocking(move || read_part(&reading, begin, length, crc)).await?;
         let body = match read {
-            Ok((file, sha256, body)) => {
-                reader = Some((file, sha256));
-                body
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
-                return Ok(Err(CHANGED.to_owned()));
-            }
-            Err(error) => return Ok(Err(format!("cannot be read: {}", plain(&error)))),
+            Ok(body) => body,
+            Err(reason) => return Ok(Err(reason)),
         };
-        left -= length;
-        number += 1;
+        begin += length;
         let (cloud, upload) = (cloud.clone(), upload.clone());
         sending.spawn(async move {
-            let part = upload.part(&cloud, number, body).await;
+            let part = upload.part(&cloud, number, body, crc).await;
             drop(permit);
             part.map(|part| (part, length))
         });
@@ -281,17 +276,23 @@ async fn in_parts(
         progress(length);
         parts.push(part);
     }
-    let Some((file, sha256)) = reader else {
-        return Ok(Err(CHANGED.to_owned()));
-    };
-    if hex::encode(sha256.finalize()) != prepared.content.sha256
-        || !unchanged(&prepared.path, &file, &prepared.fingerprint)
-    {
+    if !unchanged(&prepared.path, &file, &prepared.fingerprint) {
         return Ok(Err(CHANGED.to_owned()));
     }
     let count = parts.len() as u64;
     upload.complete(cloud, parts, &prepared.content).await?;
     Ok(Ok(count))
+}
+
+/// The bytes from `begin`, which must have that CRC (blocking). The error is a reason to follow the file's name.
+fn read_part(file: &File, begin: u64, length: u64, crc: Crc64) -> Result<Bytes, String> {
+    let mut body = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
+    match file.read_exact_at(&mut body, begin) {
+        Ok(()) if Crc64::of(&body) == crc => Ok(Bytes::from(body)),
+        Ok(()) => Err(CHANGED.to_owned()),
+        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Err(CHANGED.to_owned()),
+        Err(error) => Err(format!("cannot be read: {}", plain(&error))),
+    }
 }
 
 fn sent(part: Result<Result<(Part, u64)>, JoinError>) -> Result<(Part, u64)> {
@@ -325,11 +326,23 @@ mod tests {
             .await
             .expect("reads");
         assert_eq!(prepared.content.md5, "900150983cd24fb0d6963f7d28e17f72");
-        assert_eq!(prepared.body.as_deref(), Some(&b"abc"[..]));
+        assert!(matches!(prepared.body, Body::Here(body) if body[..] == *b"abc"));
         let missing = prepare(&budget, &dir.path().join("b.avi"), "", 3)
             .await
             .expect_err("is not there");
         assert_eq!(missing, "cannot be read: No such file or directory");
+    }
+
+    #[test]
+    fn only_what_was_digested_is_sent() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let path = dir.path().join("a.avi");
+        std::fs::write(&path, "abcdef").expect("writes");
+        let file = File::open(&path).expect("opens");
+        let part = |begin, length| read_part(&file, begin, length, Crc64::of(b"def"));
+        assert_eq!(part(3, 3).expect("the same")[..], *b"def");
+        assert_eq!(part(2, 3).expect_err("another"), CHANGED);
+        assert_eq!(part(4, 3).expect_err("too short"), CHANGED);
     }
 
     #[test]

@@ -6,8 +6,11 @@ use std::time::Duration;
 
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
+use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
+use crc_fast::CrcAlgorithm::Crc64Nvme;
 
 use super::object::{Content, META_SHA256, Place, failure, head};
 use crate::aws::Cause;
@@ -22,6 +25,29 @@ const ATTEMPTS: u32 = 4;
 /// Refusals to even look at the call.
 const THROTTLED: [&str; 3] = ["SlowDown", "Throttling", "RequestTimeout"];
 
+/// A CRC-64/NVME, the one checksum that S3 has over the whole of any object. It guards against accidents, not against malice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Crc64(u64);
+
+impl Crc64 {
+    pub fn of(data: &[u8]) -> Self {
+        Self(crc_fast::checksum(Crc64Nvme, data))
+    }
+
+    /// Of what this one is of, followed by `length` bytes that `next` is of.
+    #[must_use]
+    pub fn followed_by(self, next: Self, length: u64) -> Self {
+        Self(crc_fast::checksum_combine(
+            Crc64Nvme, self.0, next.0, length,
+        ))
+    }
+
+    /// As S3 writes it: base64 of the big-endian bytes.
+    fn base64(self) -> String {
+        BASE64.encode(self.0.to_be_bytes())
+    }
+}
+
 /// An upload in parts that is under way. Complete or abort it: unfinished ones cost storage.
 #[derive(Debug, Clone)]
 pub struct Multipart {
@@ -35,8 +61,9 @@ pub struct Multipart {
 pub struct Part {
     /// From 1.
     number: i32,
+    bytes: u64,
     etag: Option<String>,
-    crc32: Option<String>,
+    crc64: Crc64,
 }
 
 impl Multipart {
@@ -75,8 +102,16 @@ impl Multipart {
         }
     }
 
-    /// Sends part `number` (from 1).
-    pub async fn part(&self, cloud: &Cloud, number: i32, body: Bytes) -> Result<Part> {
+    /// Sends part `number` (from 1); S3 checks the CRC of what arrives. That is in a header that is signed, so the payload
+    /// needs no signature of its own.
+    pub async fn part(
+        &self,
+        cloud: &Cloud,
+        number: i32,
+        body: Bytes,
+        crc64: Crc64,
+    ) -> Result<Part> {
+        let bytes = body.len() as u64;
         let answer = cloud
             .aws
             .s3
@@ -86,18 +121,22 @@ impl Multipart {
             .expected_bucket_owner(&cloud.aws.account)
             .upload_id(&self.id)
             .part_number(number)
+            .checksum_crc64_nvme(crc64.base64())
             .body(ByteStream::from(body))
+            .customize()
+            .disable_payload_signing()
             .send()
             .await
             .map_err(|error| failure(cloud, "store a part of", self.place(), Cause::from(error)))?;
         Ok(Part {
             number,
+            bytes,
             etag: answer.e_tag,
-            crc32: answer.checksum_crc32,
+            crc64,
         })
     }
 
-    /// Makes the object of its parts, in any order given, which are `content`.
+    /// Makes the object of its parts, in any order given, which are `content`; S3 checks the CRC of the whole.
     ///
     /// An upload that is no longer there may be one whose completion was answered, but not to us: then the
     /// object is.
@@ -108,13 +147,16 @@ impl Multipart {
         content: &Content,
     ) -> Result<()> {
         parts.sort_by_key(|part| part.number);
+        let whole = parts.iter().map(|part| (part.crc64, part.bytes)).reduce(
+            |(begin, before), (next, bytes)| (begin.followed_by(next, bytes), before + bytes),
+        );
         let parts = parts
             .into_iter()
             .map(|part| {
                 CompletedPart::builder()
                     .part_number(part.number)
                     .set_e_tag(part.etag)
-                    .set_checksum_crc32(part.crc32)
+                    .checksum_crc64_nvme(part.crc64.base64())
                     .build()
             })
             .collect();
@@ -126,6 +168,7 @@ impl Multipart {
             .key(&self.key)
             .expected_bucket_owner(&cloud.aws.account)
             .upload_id(&self.id)
+            .set_checksum_crc64_nvme(whole.map(|(crc64, _)| crc64.base64()))
             .multipart_upload(
                 CompletedMultipartUpload::builder()
                     .set_parts(Some(parts))
@@ -178,6 +221,7 @@ async fn begin_call(cloud: &Cloud, place: Place<'_>, content: &Content) -> Resul
         .key(place.key)
         .expected_bucket_owner(&cloud.aws.account)
         .content_type(&content.mime)
+        .checksum_algorithm(ChecksumAlgorithm::Crc64Nvme)
         .metadata(META_SHA256, &content.sha256)
         .customize()
         .config_override(once)
@@ -207,4 +251,19 @@ async fn find_begun(cloud: &Cloud, place: Place<'_>) -> Option<String> {
         .into_iter()
         .find(|upload| upload.key.as_deref() == Some(place.key))
         .and_then(|upload| upload.upload_id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn checksums_are_those_of_s3_and_can_be_put_together() {
+        // The check value of the catalogue of parametrised CRC algorithms: ae8b14860a799888.
+        let whole = Crc64::of(b"123456789");
+        assert_eq!(whole.base64(), "rosUhgp5mIg=");
+        let (begin, end) = (Crc64::of(b"1234"), Crc64::of(b"56789"));
+        assert_eq!(begin.followed_by(end, 5), whole);
+        assert_ne!(end.followed_by(begin, 4), whole);
+    }
 }

@@ -70,8 +70,11 @@ pub struct Output {
 /// Where an output was put.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fetched {
+    pub job: i64,
+    pub ordinal: u32,
     /// Below the folder of the results.
     pub file: String,
+    pub bytes: u64,
 }
 
 /// A status message and where it belongs.
@@ -277,37 +280,32 @@ impl Ledger {
     }
 
     /// Where an output was put below `folder`, if it was.
-    pub fn fetched(&self, job: i64, ordinal: u32, folder: &str) -> Result<Option<Fetched>> {
+    pub fn fetched(&self, job: i64, ordinal: u32, folder: &str) -> Result<Option<String>> {
         self.connection()
             .query_row(
                 "SELECT file FROM fetched WHERE job = ?1 AND ordinal = ?2 AND folder = ?3",
                 params![job, ordinal, folder],
-                |row| Ok(Fetched { file: row.get(0)? }),
+                |row| row.get(0),
             )
             .optional()
             .map_err(|error| self.failure(error))
     }
 
-    /// Writes down where an output was put and how many bytes it has. Should a power failure undo it, the next run finds
-    /// the file by its content.
-    pub fn mark_fetched(
-        &self,
-        job: i64,
-        ordinal: u32,
-        folder: &str,
-        file: &str,
-        bytes: u64,
-    ) -> Result<()> {
+    /// Writes down where outputs were put, and how many bytes they have. Should a power failure undo it, the next run finds
+    /// the files by their content.
+    pub fn mark_fetched(&self, folder: &str, outputs: &[Fetched]) -> Result<()> {
         self.lightly(|connection| {
             let change = connection.transaction()?;
-            change.execute(
-                "INSERT OR REPLACE INTO fetched (job, ordinal, folder, file) VALUES (?1, ?2, ?3, ?4)",
-                params![job, ordinal, folder, file],
-            )?;
-            change.execute(
-                "UPDATE outputs SET size = ?3 WHERE job = ?1 AND ordinal = ?2",
-                params![job, ordinal, whole(bytes)],
-            )?;
+            for one in outputs {
+                change
+                    .prepare_cached(
+                        "INSERT OR REPLACE INTO fetched (job, ordinal, folder, file) VALUES (?1, ?2, ?3, ?4)",
+                    )?
+                    .execute(params![one.job, one.ordinal, folder, one.file])?;
+                change
+                    .prepare_cached("UPDATE outputs SET size = ?3 WHERE job = ?1 AND ordinal = ?2")?
+                    .execute(params![one.job, one.ordinal, whole(one.bytes)])?;
+            }
             change.commit()
         })
     }

@@ -1,8 +1,10 @@
 //! What holds for any times and types that status messages bring: `make fuzz` tries it with many.
 
 use jiff::Timestamp;
+use muck_worker::message::Message;
 use proptest::prelude::*;
 
+use super::fetcher::extension;
 use super::tests::{job, output};
 use super::*;
 use crate::batch::statistics::tests::any_times;

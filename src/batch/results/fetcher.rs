@@ -1,0 +1,312 @@
+//! The outputs of jobs, into the folder of the results.
+
+use std::collections::{HashMap, HashSet};
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use futures::StreamExt as _;
+use muck_worker::message::Message;
+use muck_worker::preset::{Preset, Presets};
+use tokio::task::JoinError;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::batch::digest::md5_of;
+use crate::batch::fetch::{self, Arrived, Lanes, Order};
+use crate::batch::ledger::{Batch, Counter, Fetched, Job, JobStatus, Ledger, Output};
+use crate::batch::place::{self, Folder, Wanted};
+use crate::batch::submit::blocking;
+use crate::cloud::Cloud;
+use crate::error::{Error, Result};
+
+/// Jobs whose outputs are looked for together: each holds its folder open, and 1,024 open files are the usual limit.
+const JOBS_AT_ONCE: usize = 100;
+/// Outputs under way beside each other: enough to hide a round trip of 100 ms at a hundred kB an output.
+const OUTPUTS_AT_ONCE: usize = 16;
+
+/// Job and ordinal of an output, and what became of the task that fetched it.
+type Arriving = (i64, u32, Result<Result<Result<Arrived, String>>, JoinError>);
+
+/// What is fetched of a batch into one folder.
+pub(super) struct Fetcher<'a> {
+    cloud: Arc<Cloud>,
+    ledger: &'a Ledger,
+    batch: &'a Batch,
+    folder: Folder,
+    /// Its absolute path.
+    pub root: PathBuf,
+    /// Outputs that are in the folder: job and ordinal to the file below it.
+    pub here: HashMap<(i64, u32), String>,
+    /// Results that are folders: job and name to the folder.
+    folders: HashMap<(i64, String), Folder>,
+    /// Jobs whose outputs can't be fetched, and why.
+    pub unfetchable: HashMap<i64, String>,
+    pub bytes_fetched: u64,
+}
+
+impl<'a> Fetcher<'a> {
+    /// Into that folder, made if it isn't there.
+    pub(super) async fn open(
+        cloud: &Cloud,
+        ledger: &'a Ledger,
+        batch: &'a Batch,
+        path: PathBuf,
+    ) -> Result<Self> {
+        let shown = path.display().to_string();
+        let (folder, root) = blocking(move || Folder::open(&path))
+            .await?
+            .map_err(|error| {
+                Error::failed(format!("cannot use the folder {shown}")).because(error)
+            })?;
+        Ok(Self {
+            cloud: Arc::new(cloud.clone()),
+            ledger,
+            batch,
+            folder,
+            root,
+            here: HashMap::new(),
+            folders: HashMap::new(),
+            unfetchable: HashMap::new(),
+            bytes_fetched: 0,
+        })
+    }
+
+    /// Fetches the outputs of these jobs that are not here.
+    pub(super) async fn fetch_missing(&mut self, jobs: Vec<Job>) -> Result<()> {
+        for some in jobs.chunks(JOBS_AT_ONCE) {
+            self.fetch_round(some).await?;
+        }
+        Ok(())
+    }
+
+    async fn fetch_round(&mut self, jobs: &[Job]) -> Result<()> {
+        let converted = jobs.iter().filter(|job| job.status == JobStatus::Converted);
+        let mut wanted = Vec::new();
+        for job in converted {
+            if self.unfetchable.contains_key(&job.id) {
+                continue;
+            }
+            let mut missing = Vec::new();
+            for output in &job.outputs {
+                if self.here.contains_key(&(job.id, output.ordinal)) {
+                    continue;
+                }
+                match self.fetched_before(job.id, output)? {
+                    Some(file) => {
+                        self.here.insert((job.id, output.ordinal), file);
+                    }
+                    None => missing.push(output),
+                }
+            }
+            // What belongs together is together, or is put together anew.
+            let groups: HashSet<&str> = missing.iter().filter_map(|one| group(one)).collect();
+            for output in &job.outputs {
+                if let Some(group) = group(output).filter(|group| groups.contains(group))
+                    && !self.folders.contains_key(&(job.id, group.to_owned()))
+                {
+                    self.here.remove(&(job.id, output.ordinal));
+                }
+            }
+            for output in &job.outputs {
+                if !self.here.contains_key(&(job.id, output.ordinal)) {
+                    wanted.push((job.id, output.ordinal, self.order(job, output).await?));
+                }
+            }
+        }
+        let mut folders: HashMap<String, Folder> = HashMap::new();
+        for (_, _, order) in &wanted {
+            folders
+                .entry(order.folder.below().to_owned())
+                .or_insert_with(|| order.folder.clone());
+        }
+        let (cloud, lanes) = (Arc::clone(&self.cloud), Arc::new(Lanes::default()));
+        // Tasks, so that all processors take part.
+        let arriving = futures::stream::iter(wanted)
+            .map(|(job, ordinal, order)| {
+                let (cloud, lanes) = (Arc::clone(&cloud), Arc::clone(&lanes));
+                let task = tokio::spawn(async move { fetch::fetch(&cloud, &lanes, order).await });
+                async move { (job, ordinal, AbortOnDropHandle::new(task).await) }
+            })
+            .buffer_unordered(OUTPUTS_AT_ONCE)
+            .ready_chunks(OUTPUTS_AT_ONCE);
+        let mut arriving = std::pin::pin!(arriving);
+        while let Some(some) = arriving.next().await {
+            self.note(some)?;
+        }
+        blocking(move || folders.values().try_for_each(Folder::harden))
+            .await?
+            .map_err(fetch::disk)
+    }
+
+    /// Writes down what arrived; of several failures that end the run, the first is returned.
+    fn note(&mut self, some: Vec<Arriving>) -> Result<()> {
+        let (mut fetched, mut requests, mut bytes_fetched, mut failure) = (Vec::new(), 0, 0, None);
+        for (job, ordinal, arrived) in some {
+            match arrived
+                .map_err(|error| Error::failed("a task of this program broke").because(error))
+            {
+                Ok(Ok(Ok(arrived))) => {
+                    requests += arrived.requests;
+                    bytes_fetched += arrived.bytes_fetched;
+                    fetched.push(Fetched {
+                        job,
+                        ordinal,
+                        file: arrived.file,
+                        bytes: arrived.bytes,
+                    });
+                }
+                Ok(Ok(Err(reason))) => {
+                    self.unfetchable.insert(job, reason);
+                }
+                Ok(Err(error)) | Err(error) => failure = failure.or(Some(error)),
+            }
+        }
+        self.ledger
+            .mark_fetched(&self.root.to_string_lossy(), &fetched)?;
+        self.ledger.count(self.batch, Counter::Gets, requests)?;
+        self.ledger
+            .count(self.batch, Counter::BytesOut, bytes_fetched)?;
+        self.bytes_fetched += bytes_fetched;
+        for one in fetched {
+            self.here.insert((one.job, one.ordinal), one.file);
+        }
+        failure.map_or(Ok(()), Err)
+    }
+
+    /// The file that an earlier run put into this folder, if it is still there with its size.
+    fn fetched_before(&self, job: i64, output: &Output) -> Result<Option<String>> {
+        let root = self.root.to_string_lossy();
+        let Some(fetched) = self.ledger.fetched(job, output.ordinal, &root)? else {
+            return Ok(None);
+        };
+        let there = self.root.join(&fetched).symlink_metadata();
+        let same = there.is_ok_and(|facts| facts.is_file() && Some(facts.len()) == output.size);
+        Ok(same.then_some(fetched))
+    }
+
+    async fn order(&mut self, job: &Job, output: &Output) -> Result<Order> {
+        let folder = self
+            .folder
+            .sub(&place::folder_parts(&job.location))
+            .map_err(fetch::disk)?;
+        let (folder, wanted) = match &output.name {
+            None => (folder, place::file_name(&job.name, &extension(job, output))),
+            Some(name) => match name.split_once('/') {
+                None => (folder, place::file_name(&job.name, name)),
+                Some((group, file)) => (
+                    self.folder_of(job, folder, group).await?,
+                    place::exactly(file),
+                ),
+            },
+        };
+        Ok(Order {
+            bucket: output.bucket.clone(),
+            key: output.key.clone(),
+            folder,
+            wanted,
+        })
+    }
+
+    /// The folder of those outputs of a job that must be together, as a playlist and what it names.
+    /// No other job's, and none in which another file has one of their names.
+    async fn folder_of(&mut self, job: &Job, parent: Folder, group: &str) -> Result<Folder> {
+        let key = (job.id, group.to_owned());
+        if let Some(folder) = self.folders.get(&key) {
+            return Ok(folder.clone());
+        }
+        let files: Vec<(Wanted, Option<String>)> = job
+            .outputs
+            .iter()
+            .filter_map(|output| {
+                let (other, file) = output.name.as_deref()?.split_once('/')?;
+                (other == group).then(|| (place::exactly(file), fetch::md5_of_key(&output.key)))
+            })
+            .collect();
+        let taken: HashSet<String> = self
+            .folders
+            .values()
+            .map(|folder| folder.below().to_owned())
+            .collect();
+        let wanted = place::file_name(&job.name, group);
+        let folder = blocking(move || {
+            parent.of_result(&wanted, |folder| {
+                if taken.contains(folder.below()) {
+                    return Ok(false);
+                }
+                for (name, md5) in &files {
+                    let same = |mut file: &File| {
+                        let (own, _) = md5_of(&mut file)?;
+                        Ok(Some(own) == *md5)
+                    };
+                    if !folder.has_room_for(name, same)? {
+                        return Ok(false);
+                    }
+                }
+                Ok(true)
+            })
+        })
+        .await?
+        .map_err(fetch::disk)?;
+        self.folders.insert(key, folder.clone());
+        Ok(folder)
+    }
+}
+
+/// The folder that an output belongs into with others, if it does.
+fn group(output: &Output) -> Option<&str> {
+    Some(output.name.as_deref()?.split_once('/')?.0)
+}
+
+/// Of a result's file name: the preset's for its one output, else what the type is usually called.
+pub(super) fn extension(job: &Job, output: &Output) -> String {
+    let brought = job.message.as_deref().and_then(|text| {
+        let message = Message::parse(text).ok()?;
+        let definition = message.get("Preset-Definition")?;
+        Preset::from_definition(&job.preset, definition).ok()
+    });
+    let preset = Presets::builtin().get(&job.preset).or(brought.as_ref());
+    if let Some(made) = preset
+        .into_iter()
+        .flat_map(|preset| &preset.outputs)
+        .find(|made| made.mime == output.mime)
+    {
+        return made.extension.clone();
+    }
+    match output.mime.as_str() {
+        // The guess's first is alphabetical, not usual.
+        "video/quicktime" => "mov",
+        "video/mp4" => "mp4",
+        "audio/mp4" => "m4a",
+        "image/jpeg" => "jpg",
+        mime => mime_guess::get_mime_extensions_str(mime)
+            .and_then(|all| all.first())
+            .copied()
+            .unwrap_or("bin"),
+    }
+    .to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{job, output};
+    use super::*;
+
+    #[test]
+    fn extensions_come_from_the_preset_or_the_type() {
+        let of = |preset: &str, mime: &str, message: Option<String>| {
+            extension(&job(preset, message), &output(mime))
+        };
+        assert_eq!(of("ipod", "video/quicktime", None), "mov");
+        assert_eq!(of("remux", "video/matroska", None), "mkv");
+        assert_eq!(of("", "video/mp4", None), "mp4");
+        assert_eq!(of("ipod", "image/png", None), "png");
+        assert_eq!(of("ipod", "application/json", None), "json");
+        assert_eq!(of("ipod", "no/such", None), "bin");
+        // A preset of the submitter's own comes with the message.
+        let mut own = Presets::builtin().get("web").expect("exists").clone();
+        own.name = "own".to_owned();
+        own.outputs[0].extension = "m4v".to_owned();
+        let message = format!("Preset-Definition: {}\n", own.definition());
+        assert_eq!(of("own", "video/mp4", Some(message)), "m4v");
+    }
+}
