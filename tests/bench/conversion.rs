@@ -1,7 +1,7 @@
 //! The worker against the same ffmpeg commands under `xargs -P` on local files.
 //!
 //! The worker fetches each clip from S3, looks at it, converts it in a jail, decodes the output to check it, stores it and
-//! tells it. xargs does nothing but convert.
+//! tells it. xargs does nothing but convert; and in a third way it decodes what it made, as the worker does.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -20,8 +20,11 @@ const RATE: u32 = 30;
 const SECONDS: u32 = 30;
 /// So many that starting and the last one's end weigh little.
 const CLIPS: u64 = 12;
-/// Over the same commands alone.
+/// Over the same commands with a decoding of what they made: the worker's own part.
 const MOST: f64 = 1.05;
+/// How the worker decodes an output.
+const DECODE: &str = "ffmpeg -hide_banner -nostdin -nostats -v error -xerror -i \"$(echo output.*)\" \
+    -map '0:v?' -map '0:a?' -fps_mode passthrough -f null -";
 const LIMIT: Duration = Duration::from_mins(30);
 
 #[test]
@@ -37,13 +40,15 @@ fn a_worker_takes_little_more_than_ffmpeg_alone() {
     for preset in ["ipod", "web"] {
         let arguments = arguments(preset, &clips[0]);
         let mut alone = Way::new(format!("xargs -P {beside} ffmpeg"));
+        let mut checked = Way::new("… and decode the output");
         let mut worker = Way::new(format!("muck-worker --slots {beside}"));
         for run in 1..=RUNS {
-            alone.add(timed(|| convert_alone(&clips, &arguments, beside)));
+            alone.add(timed(|| run_alone(&clips, &arguments, "true", beside)));
+            checked.add(timed(|| run_alone(&clips, &arguments, DECODE, beside)));
             worker.add(convert_by_worker(&clips, preset, beside));
             tell(format!(
-                "{preset} {run}: {:?} {:?}",
-                alone.runs, worker.runs
+                "{preset} {run}: {:?} {:?} {:?}",
+                alone.runs, checked.runs, worker.runs
             ));
         }
         let title = format!(
@@ -52,8 +57,8 @@ fn a_worker_takes_little_more_than_ffmpeg_alone() {
             SIZE.0,
             SIZE.1
         );
-        tables.push(table(&title, &[&alone, &worker], &alone));
-        let ratio = worker.median() / alone.median();
+        tables.push(table(&title, &[&alone, &checked, &worker], &alone));
+        let ratio = worker.median() / checked.median();
         if ratio > MOST {
             slow.push(format!("{preset}: x {ratio:.3}"));
         }
@@ -116,13 +121,16 @@ fn arguments(preset: &str, clip: &Path) -> Vec<String> {
     }
 }
 
-/// Converts each clip in its folder.
-fn convert_alone(clips: &[PathBuf], arguments: &[String], beside: usize) {
+/// Converts each clip in its folder, and runs `then` there.
+fn run_alone(clips: &[PathBuf], arguments: &[String], then: &str, beside: usize) {
     let quoted: Vec<String> = arguments
         .iter()
         .map(|word| format!("'{}'", word.replace('\'', r"'\''")))
         .collect();
-    let script = format!("cd \"$0\" && exec ffmpeg {} >progress", quoted.join(" "));
+    let script = format!(
+        "cd \"$0\" && ffmpeg {} >progress && {then}",
+        quoted.join(" ")
+    );
     let mut xargs = Command::new("xargs")
         .args(["-P", &beside.to_string(), "-n", "1", "sh", "-c", &script])
         .stdin(Stdio::piped())

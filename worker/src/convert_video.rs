@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use crate::certificate::{self, Certificate, Examined, playlist};
 use crate::ffmpeg::{self, FfmpegError, INPUT_NAME, Tools};
 use crate::jail::Jail;
-use crate::media::Span;
+use crate::media::{Media, Span};
 use crate::message::InputMessage;
 use crate::preset::{self, Check, Facts, Plan, Preset, Presets};
 use crate::service::{OutputFile, Progress, Service, ServiceError, Task};
@@ -54,9 +54,16 @@ impl ConvertVideo {
         name: &str,
         format: Option<&str>,
     ) -> Result<Examined, FfmpegError> {
+        let (text, packets) = self
+            .tools
+            .examine(folder, name, format, Media::ENTRIES)
+            .await?;
+        let media = Media::parse(&text).map_err(|error| {
+            FfmpegError::Machine(format!("ffprobe's answer can't be read: {error}"))
+        })?;
         Ok(Examined {
-            media: self.tools.probe(folder, name, format).await?,
-            packets: self.tools.scan(folder, name, format).await?,
+            media,
+            packets,
             decoded: None,
         })
     }

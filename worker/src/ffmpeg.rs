@@ -5,6 +5,7 @@
 //! protocol must be on a list, so that no playlist, script or URL in it is followed.
 
 mod folder;
+mod listing;
 mod run;
 mod whitelist;
 
@@ -17,10 +18,11 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 
 use crate::jail::{Bounds, Jail, Limits};
-use crate::media::{Media, Packets};
+use crate::media::Packets;
 use crate::preset::Plan;
 use crate::spent::Spent;
 use crate::text::printable_short;
+use listing::Listing;
 use run::{Call, Exit, RunError};
 
 /// The name that every input has in its job's folder, whatever it was called.
@@ -35,12 +37,9 @@ pub const MAX_PIXELS: u64 = 8192 * 4320;
 /// with one bad frame.
 const MAX_ERROR_RATE: &str = "0.1";
 
-/// ffprobe reads headers (and in a scan the whole file, without decoding); disks do that faster
-/// than 10 MB/s, so ten minutes are enough for all but the largest files.
+/// ffprobe reads the whole file without decoding it; disks do that faster than 10 MB/s, so ten minutes are enough for all
+/// but the largest files.
 const PROBE_LIMIT: Duration = Duration::from_mins(10);
-
-/// A description of a file by ffprobe that is longer is a bomb: a usual one has 2 KiB.
-const MAX_DESCRIPTION_BYTES: usize = 1 << 20;
 
 /// An output may have this many times the bytes of its input …
 const OUTPUT_TIMES: u64 = 8;
@@ -193,87 +192,44 @@ impl Tools {
         &self.version
     }
 
-    /// Reads what a file in `folder` says of itself. `format` is the name of its format where its
-    /// content doesn't tell it, as with single pictures.
+    /// Reads what a file in `folder` says of itself, as ffprobe's JSON of those `entries`, and all its packets without decoding
+    /// them: what is in it, whatever it says. `format` is the name of its format where its content doesn't tell it, as with
+    /// single pictures.
     ///
     /// # Errors
     /// [`FfmpegError::File`] with ffprobe's last line if it can't read the file.
-    pub async fn probe(
-        &self,
-        folder: &Path,
-        name: &str,
-        format: Option<&str>,
-    ) -> Result<Media, FfmpegError> {
-        let text = self.describe(folder, name, format, Media::ENTRIES).await?;
-        Media::parse(&text).map_err(|error| {
-            FfmpegError::Machine(format!("ffprobe's answer can't be read: {error}"))
-        })
-    }
-
-    /// ffprobe's JSON of those `entries` of a file.
-    ///
-    /// # Errors
-    /// As [`Tools::probe`].
-    pub async fn describe(
+    pub async fn examine(
         &self,
         folder: &Path,
         name: &str,
         format: Option<&str>,
         entries: &str,
-    ) -> Result<String, FfmpegError> {
-        let mut args = words(&["-v", "error", "-of", "json", "-show_entries", entries]);
+    ) -> Result<(String, Packets), FfmpegError> {
+        let entries = format!("{}:{entries}", Packets::ENTRIES);
+        let mut args = words(&["-v", "error", "-of", "json", "-show_entries"]);
+        args.push(entries.into());
         args.extend(self.input(name, format));
-        let mut text = String::new();
-        self.call(&self.ffprobe, &args, folder, name, &mut |line| {
-            if text.len() < MAX_DESCRIPTION_BYTES {
-                text.push_str(line);
-                text.push('\n');
-            }
-        })
-        .await
-        .map_err(|error| match error {
-            // All that is left of "Format not on whitelist", which lists the whole list.
-            FfmpegError::File(why) if why == "Invalid argument" => FfmpegError::File(
-                "the file's format is not among those that are read here".to_owned(),
-            ),
-            other => other,
-        })?;
-        if text.len() >= MAX_DESCRIPTION_BYTES {
+        let mut listing = Listing::default();
+        let last_words = self
+            .call(&self.ffprobe, &args, folder, name, &mut |line| {
+                listing.read_line(line);
+            })
+            .await
+            .map_err(|error| match error {
+                // All that is left of "Format not on whitelist", which lists the whole list.
+                FfmpegError::File(why) if why == "Invalid argument" => FfmpegError::File(
+                    "the file's format is not among those that are read here".to_owned(),
+                ),
+                other => other,
+            })?;
+        if listing.is_too_long {
             return Err(FfmpegError::File(
                 "the file has too many streams".to_owned(),
             ));
         }
-        Ok(text)
-    }
-
-    /// Reads through all packets of a file in `folder` without decoding them: what is in the
-    /// file, whatever its header says.
-    ///
-    /// # Errors
-    /// As [`Tools::probe`].
-    pub async fn scan(
-        &self,
-        folder: &Path,
-        name: &str,
-        format: Option<&str>,
-    ) -> Result<Packets, FfmpegError> {
-        let mut args = words(&[
-            "-v",
-            "error",
-            "-of",
-            "csv=p=0",
-            "-show_entries",
-            Packets::ENTRIES,
-        ]);
-        args.extend(self.input(name, format));
-        let mut packets = Packets::default();
-        let last_words = self
-            .call(&self.ffprobe, &args, folder, name, &mut |line| {
-                packets.read_line(line);
-            })
-            .await?;
+        let mut packets = listing.packets;
         packets.cut = CUT.iter().any(|words| last_words.contains(words));
-        Ok(packets)
+        Ok((listing.description, packets))
     }
 
     /// Decodes all pictures and sounds of a file in `folder`, for at most `limit`, and tells how many pictures there were. The first

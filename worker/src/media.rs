@@ -96,19 +96,30 @@ impl Media {
 }
 
 impl Packets {
-    /// What ffprobe is asked for, in the order in which it answers.
+    /// What ffprobe is asked for.
     pub(crate) const ENTRIES: &str = "packet=stream_index,pts_time,dts_time,duration_time";
 
-    /// Takes in one line of ffprobe's CSV; what isn't a packet is passed over.
-    pub fn read_line(&mut self, line: &str) {
-        let mut fields = line.split(',');
-        let Some(index) = fields.next().and_then(|f| f.parse().ok()) else {
+    /// Takes in a packet as ffprobe's JSON has it; what isn't a packet is passed over.
+    pub fn read(&mut self, text: &str) {
+        let value = |name: &str| {
+            let (_, rest) = text.split_once(name)?;
+            Some(rest.split([',', '}']).next()?.trim().trim_matches('"'))
+        };
+        let Some(index) = value("\"stream_index\": ").and_then(|text| text.parse().ok()) else {
             return;
         };
-        let mut time = || fields.next().and_then(|f| seconds(Some(f)));
-        let (pts, dts, duration) = (time(), time(), time().unwrap_or(0.0));
+        let pts = seconds(value("\"pts_time\": "));
         // AVI and some others have decoding times only.
-        let at = pts.or(dts);
+        let at = pts.or_else(|| seconds(value("\"dts_time\": ")));
+        self.add(
+            index,
+            at,
+            seconds(value("\"duration_time\": ")).unwrap_or(0.0),
+        );
+    }
+
+    /// Adds a packet of the stream of that index, shown from `at` for `duration`, both in seconds.
+    pub(crate) fn add(&mut self, index: usize, at: Option<f64>, duration: f64) {
         let span = self.streams.entry(index).or_insert(Span {
             count: 0,
             start: f64::INFINITY,
@@ -262,14 +273,14 @@ mod tests {
     #[test]
     fn packets_are_measured() {
         let mut packets = Packets::default();
-        for line in [
-            "0,0.040000,N/A,0.040000",
-            "1,1.0,1.0,N/A",
-            "0,N/A,0.0,0.04,extra",
+        for text in [
+            r#"        { "stream_index": 0, "pts_time": "0.040000", "duration_time": "0.040000" },"#,
+            r#"        { "stream_index": 1, "pts_time": "1.0", "dts_time": "9.0" },"#,
+            r#"        { "stream_index": 0, "pts_time": "N/A", "dts_time": "0.0", "duration_time": "0.04","#,
             "",
-            "x,y",
+            r#"        { "stream_index": "x" }"#,
         ] {
-            packets.read_line(line);
+            packets.read(text);
         }
         assert_eq!(
             packets.of(0),
@@ -295,7 +306,7 @@ mod properties {
         fn no_text_panics(text in any::<String>()) {
             let _ = Media::parse(&text);
             let mut packets = Packets::default();
-            packets.read_line(&text);
+            packets.read(&text);
             let _ = packets.whole();
         }
     }

@@ -66,11 +66,10 @@ impl Service for Probe {
         if given != input {
             std::fs::hard_link(input, &given).map_err(|e| machine("link the input", &e))?;
         }
-        let text = self
+        let (text, packets) = self
             .tools
-            .describe(work, INPUT_NAME, None, facts::ENTRIES)
+            .examine(work, INPUT_NAME, None, facts::ENTRIES)
             .await?;
-        let packets = self.tools.scan(work, INPUT_NAME, None).await?;
         let facts = Facts::read(&text, &packets, self.tools.version())
             .map_err(|e| machine("read ffprobe's answer", &e))?;
         let json =

@@ -24,7 +24,7 @@ fn file(codec: &str, size: (u32, u32), rate: (u32, u32), seconds: f64, sound: bo
     let mut packets = Packets::default();
     let mut at = 0.0;
     while at + step / 2.0 < seconds {
-        packets.read_line(&format!("0,{at},{at},{step}"));
+        packets.add(0, Some(at), step);
         at += step;
     }
     if sound {
@@ -34,7 +34,7 @@ fn file(codec: &str, size: (u32, u32), rate: (u32, u32), seconds: f64, sound: bo
             codec: "aac".to_owned(),
             ..Stream::default()
         });
-        packets.read_line(&format!("1,0.0,0.0,{seconds}"));
+        packets.add(1, Some(0.0), seconds);
     }
     Examined {
         media,
