@@ -1,7 +1,8 @@
 //! `muck submit` and `muck results` against s5cmd and `aws s3 cp` on the same S3 endpoint.
 //!
 //! They do the same to S3, and `muck` does more: it works out MD5 and SHA-256 of every file, looks whether S3 has it, sends
-//! a message for each, and compares what it fetches with the MD5 in its key.
+//! a message for each, compares what it fetches with the MD5 in its key, and takes it to the disk. What the MD5 alone costs is
+//! measured too: s5cmd with `md5sum` before or behind it.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -52,8 +53,8 @@ fn files_go_and_come_as_fast_as_by_other_programs() {
     ] {
         let (sent, fetched) = compare(files);
         for (verb, ways) in [("send", sent), ("fetch", fetched)] {
-            let [muck, others @ ..] = &ways[..] else {
-                unreachable!("muck is the first")
+            let [muck, others @ .., _with_md5] = &ways[..] else {
+                unreachable!("there are four")
             };
             let best = others
                 .iter()
@@ -100,7 +101,7 @@ type Taken = (Way, u64);
 /// Sends and fetches the files of a folder, in turns: muck first, the others behind it.
 fn compare(files: &Path) -> (Vec<Taken>, Vec<Taken>) {
     let new = || {
-        ["muck", "s5cmd", "aws s3 cp"]
+        ["muck", "s5cmd", "aws s3 cp", "s5cmd and md5sum"]
             .map(|name| (Way::new(name), 0))
             .into_iter()
             .collect::<Vec<Taken>>()
@@ -127,7 +128,16 @@ fn compare(files: &Path) -> (Vec<Taken>, Vec<Taken>) {
             &format!("s3://{bucket}/aws/"),
         ]);
         let mut muck = machine.command(&["submit", from, "--stack", "b", "--batch", "b"]);
-        for (way, command) in sent.iter_mut().zip([&mut muck, &mut s5cmd, &mut aws]) {
+        let mut with_md5 = tool_by_shell(
+            &access,
+            "md5sum \"$1\"/* >sums && \"$0\" cp \"$1/\" \"$2\"",
+            &[from, &format!("s3://{bucket}/md5/")],
+        );
+        with_md5.current_dir(machine.work());
+        for (way, command) in sent
+            .iter_mut()
+            .zip([&mut muck, &mut s5cmd, &mut aws, &mut with_md5])
+        {
             run(way, command);
         }
 
@@ -152,7 +162,17 @@ fn compare(files: &Path) -> (Vec<Taken>, Vec<Taken>) {
         aws.args([&format!("s3://{bucket}/media/"), &place("aws")]);
         let mut muck =
             machine.command(&["results", &place("muck"), "--stack", "b", "--batch", "b"]);
-        for (way, command) in fetched.iter_mut().zip([&mut muck, &mut s5cmd, &mut aws]) {
+        let mut with_md5 = tool_by_shell(
+            &access,
+            "\"$0\" cp \"$1\" \"$2/\" && md5sum \"$2\"/* >sums",
+            &[&format!("s3://{bucket}/media/*"), &place("md5")],
+        );
+        with_md5.current_dir(machine.work());
+        for (way, command) in
+            fetched
+                .iter_mut()
+                .zip([&mut muck, &mut s5cmd, &mut aws, &mut with_md5])
+        {
             run(way, command);
         }
         assert_eq!(
@@ -189,7 +209,20 @@ fn run((way, memory): &mut Taken, command: &mut Command) {
 
 /// A program of `scripts/python-tools.sh bench`, told where S3 is.
 fn tool(access: &Access, name: &str) -> Command {
-    let mut command = Command::new(python::bench_tool(name));
+    told_where(access, Command::new(python::bench_tool(name)))
+}
+
+/// A line of shell in which s5cmd is `$0`.
+fn tool_by_shell(access: &Access, line: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", line])
+        .arg(python::bench_tool("s5cmd"))
+        .args(arguments);
+    told_where(access, command)
+}
+
+fn told_where(access: &Access, mut command: Command) -> Command {
     access.pass_to(&mut command);
     // Their own names for what others know as AWS_ENDPOINT_URL and AWS_REGION.
     command.env("S3_ENDPOINT_URL", &access.url);

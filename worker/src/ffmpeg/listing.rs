@@ -116,7 +116,7 @@ mod tests {
         assert_eq!(listing.packets.count(0), 2);
         assert_eq!(listing.packets.count(1), 1);
         let sound = listing.packets.of(1).expect("has times");
-        assert!((sound.start + 0.021333).abs() < 1e-9 && sound.end.abs() < 1e-9);
+        assert!((sound.start + 0.021_333).abs() < 1e-9 && sound.end.abs() < 1e-9);
         let media = Media::parse(&listing.description).expect("JSON");
         assert_eq!(media.streams.len(), 1);
         assert_eq!(media.size, Some(5_149_942));
