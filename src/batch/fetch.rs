@@ -12,7 +12,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::JoinHandle;
 
 use super::digest::{BUFFER, md5_of};
-use super::place::{Folder, Temporary, Wanted};
+use super::place::{Folder, Temporary, Wanted, harden_all};
 use super::scan::plain;
 use super::submit::blocking;
 use crate::cloud::Cloud;
@@ -62,17 +62,30 @@ pub struct Order {
 }
 
 /// What arrived.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Arrived {
-    /// Below the results' folder.
-    pub file: String,
-    pub bytes: u64,
-    /// Requests and bytes that it took; none if the file was there already.
-    pub requests: u64,
-    pub bytes_fetched: u64,
+pub enum Arrived {
+    /// It is there from an earlier run, under that name below the results' folder, with so many bytes.
+    Before(String, u64),
+    New(Box<Unnamed>),
 }
 
-/// Fetches one output.
+/// An output that is here, but not checked and without a lasting name.
+pub struct Unnamed {
+    order: Order,
+    /// What its content must have.
+    md5: String,
+    content: Content,
+    pub bytes: u64,
+    /// Requests that it took.
+    pub requests: u64,
+}
+
+enum Content {
+    Memory(Vec<u8>),
+    /// With its MD5.
+    File(Temporary, String),
+}
+
+/// Fetches one output, to be published.
 ///
 /// # Errors
 /// The outer error ends the whole run (a full disk, no access); the inner one is of this output, a
@@ -83,29 +96,85 @@ pub async fn fetch(cloud: &Cloud, lanes: &Lanes, order: Order) -> Result<Result<
             "has an output whose key is no MD5, so it can't be checked".to_owned(),
         ));
     };
-    if let Some(arrived) = find_here(&order, &md5).await? {
-        return Ok(Ok(arrived));
+    if let Some((file, bytes)) = find_here(&order, &md5).await? {
+        return Ok(Ok(Arrived::Before(file, bytes)));
     }
     let download = Download {
         cloud,
         lanes,
         order: &order,
     };
-    let brought = match download.run().await {
-        Ok(brought) => brought,
-        Err(Failure::Missing) => {
-            return Ok(Err("has an output that is not in the bucket".to_owned()));
-        }
-        Err(Failure::Run(error)) => return Err(error),
-    };
-    let (bytes, requests) = (brought.bytes, brought.requests);
-    let published = blocking(move || publish(brought, &order, &md5)).await?;
-    Ok(published?.map(|file| Arrived {
-        file,
-        bytes,
-        requests,
-        bytes_fetched: bytes,
-    }))
+    match download.run().await {
+        Ok((content, bytes, requests)) => Ok(Ok(Arrived::New(Box::new(Unnamed {
+            order,
+            md5,
+            content,
+            bytes,
+            requests,
+        })))),
+        Err(Failure::Missing) => Ok(Err("has an output that is not in the bucket".to_owned())),
+        Err(Failure::Run(error)) => Err(error),
+    }
+}
+
+/// Checks outputs, takes them to the disk and gives them their names (blocking). For each its name below the results' folder,
+/// or a reason why there is none, to follow its name.
+///
+/// # Errors
+/// What ends the whole run. Outputs that were published before it are found by their content the next time.
+pub fn publish(outputs: Vec<Unnamed>) -> Result<Vec<Result<String, String>>> {
+    let checked: Vec<_> = outputs
+        .into_iter()
+        .map(Unnamed::check)
+        .collect::<Result<_>>()?;
+    let files: Vec<_> = checked
+        .iter()
+        .flatten()
+        .map(|(temporary, _)| Arc::clone(&temporary.file))
+        .collect();
+    harden_all(&files).map_err(disk)?;
+    checked
+        .into_iter()
+        .map(|one| match one {
+            Ok((temporary, wanted)) => name(temporary, &wanted),
+            Err(reason) => Ok(Err(reason)),
+        })
+        .collect()
+}
+
+impl Unnamed {
+    /// The content as a file, and the name that it shall have; or why it can't be published.
+    fn check(self) -> Result<Result<(Temporary, Wanted), String>> {
+        let (own, temporary) = match self.content {
+            Content::Memory(content) => {
+                let own = hex::encode(Md5::digest(&content));
+                let temporary = self.order.folder.temporary().map_err(disk)?;
+                temporary.file.write_all_at(&content, 0).map_err(disk)?;
+                (own, temporary)
+            }
+            Content::File(temporary, own) => (own, temporary),
+        };
+        Ok(if own == self.md5 {
+            Ok((temporary, self.order.wanted))
+        } else {
+            Err(format!(
+                "has an output that is damaged: its MD5 is {own}, not {}",
+                self.md5
+            ))
+        })
+    }
+}
+
+fn name(temporary: Temporary, wanted: &Wanted) -> Result<Result<String, String>> {
+    match temporary.publish(wanted) {
+        Ok(file) => Ok(Ok(file)),
+        // Found free when it was ordered; another job's file has taken it since.
+        Err(error) if wanted.is_exact() && error.kind() == io::ErrorKind::AlreadyExists => Ok(Err(
+            "has an output whose name another file has taken; the same command finds another folder for it"
+                .to_owned(),
+        )),
+        Err(error) => Err(disk(error)),
+    }
 }
 
 /// Digests a file while it is written from its beginning.
@@ -193,8 +262,8 @@ pub fn md5_of_key(key: &str) -> Option<String> {
         .then(|| name.to_ascii_lowercase())
 }
 
-/// The same content under a name that it may have: an earlier run put it there.
-async fn find_here(order: &Order, md5: &str) -> Result<Option<Arrived>> {
+/// The same content under a name that it may have: an earlier run put it there. Its name and its bytes.
+async fn find_here(order: &Order, md5: &str) -> Result<Option<(String, u64)>> {
     let (folder, wanted, md5) = (order.folder.clone(), order.wanted.clone(), md5.to_owned());
     blocking(move || {
         let mut bytes = 0;
@@ -203,58 +272,10 @@ async fn find_here(order: &Order, md5: &str) -> Result<Option<Arrived>> {
             bytes = length;
             Ok(own == md5)
         });
-        found
-            .map(|file| {
-                file.map(|file| Arrived {
-                    file,
-                    bytes,
-                    requests: 0,
-                    bytes_fetched: 0,
-                })
-            })
-            .map_err(disk)
+        found.map(|file| file.map(|file| (file, bytes)))
     })
     .await?
-}
-
-/// All of an object, here but not checked.
-struct Brought {
-    content: Content,
-    bytes: u64,
-    requests: u64,
-}
-
-enum Content {
-    Memory(Vec<u8>),
-    /// With its MD5.
-    File(Temporary, String),
-}
-
-/// Checks the content and gives it a name, which it returns (blocking).
-fn publish(brought: Brought, order: &Order, md5: &str) -> Result<Result<String, String>> {
-    let (own, temporary) = match brought.content {
-        Content::Memory(content) => {
-            let own = hex::encode(Md5::digest(&content));
-            let temporary = order.folder.temporary().map_err(disk)?;
-            temporary.file.write_all_at(&content, 0).map_err(disk)?;
-            (own, temporary)
-        }
-        Content::File(temporary, own) => (own, temporary),
-    };
-    if own != md5 {
-        return Ok(Err(format!(
-            "has an output that is damaged: its MD5 is {own}, not {md5}"
-        )));
-    }
-    match temporary.publish(&order.wanted) {
-        Ok(file) => Ok(Ok(file)),
-        // Found free when it was ordered; another job's file has taken it since.
-        Err(error) if order.wanted.is_exact() && error.kind() == io::ErrorKind::AlreadyExists => Ok(Err(
-            "has an output whose name another file has taken; the same command finds another folder for it"
-                .to_owned(),
-        )),
-        Err(error) => Err(disk(error)),
-    }
+    .map_err(disk)
 }
 
 /// A failure of this machine's disk.
@@ -313,14 +334,11 @@ impl Sink<'_> {
 }
 
 impl Download<'_> {
-    async fn run(&self) -> Result<Brought, Failure> {
+    /// The content, its bytes, and the requests that it took.
+    async fn run(&self) -> Result<(Content, u64, u64), Failure> {
         let lane = self.lanes.one().await?;
         let Some(first) = self.start(0, RANGE - 1, None).await? else {
-            return Ok(Brought {
-                content: Content::Memory(Vec::new()),
-                bytes: 0,
-                requests: 1,
-            });
+            return Ok((Content::Memory(Vec::new()), 0, 1));
         };
         let total = first.total;
         if total > IN_MEMORY {
@@ -332,15 +350,15 @@ impl Download<'_> {
         let requests = self
             .range(0, total, etag.as_deref(), Some(first), &mut sink)
             .await?;
-        Ok(Brought {
-            content: Content::Memory(content),
-            bytes: total,
-            requests,
-        })
+        Ok((Content::Memory(content), total, requests))
     }
 
     /// Into a file, a few ranges beside each other.
-    async fn in_ranges(&self, first: Piece, lane: SemaphorePermit<'_>) -> Result<Brought, Failure> {
+    async fn in_ranges(
+        &self,
+        first: Piece,
+        lane: SemaphorePermit<'_>,
+    ) -> Result<(Content, u64, u64), Failure> {
         let folder = self.order.folder.clone();
         let temporary = blocking(move || folder.temporary()).await?.map_err(disk)?;
         let file = &Arc::clone(&temporary.file);
@@ -374,11 +392,7 @@ impl Download<'_> {
         }
         let (md5, bytes) = follower.finish().await?.map_err(disk)?;
         hardening.finish().await?;
-        Ok(Brought {
-            content: Content::File(temporary, md5),
-            bytes,
-            requests,
-        })
+        Ok((Content::File(temporary, md5), bytes, requests))
     }
 
     async fn start(

@@ -1,6 +1,7 @@
 //! `muck results`: waits for a batch, fetches its outputs into a folder, tells the statistics.
 
 mod fetcher;
+mod publisher;
 
 use std::collections::{BTreeSet, HashSet};
 use std::path::PathBuf;

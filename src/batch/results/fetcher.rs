@@ -8,9 +8,9 @@ use std::sync::Arc;
 use futures::StreamExt as _;
 use muck_worker::message::Message;
 use muck_worker::preset::{Preset, Presets};
-use tokio::task::JoinError;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::publisher::{Published, Publisher, broken};
 use crate::batch::digest::md5_of;
 use crate::batch::fetch::{self, Arrived, Lanes, Order};
 use crate::batch::ledger::{Batch, Counter, Fetched, Job, JobStatus, Ledger, Output};
@@ -23,9 +23,6 @@ use crate::error::{Error, Result};
 const JOBS_AT_ONCE: usize = 100;
 /// Outputs under way beside each other: enough to hide a round trip of 100 ms at a hundred kB an output.
 const OUTPUTS_AT_ONCE: usize = 16;
-
-/// Job and ordinal of an output, and what became of the task that fetched it.
-type Arriving = (i64, u32, Result<Result<Result<Arrived, String>>, JoinError>);
 
 /// What is fetched of a batch into one folder.
 pub(super) struct Fetcher<'a> {
@@ -125,52 +122,75 @@ impl<'a> Fetcher<'a> {
             .map(|(job, ordinal, order)| {
                 let (cloud, lanes) = (Arc::clone(&cloud), Arc::clone(&lanes));
                 let task = tokio::spawn(async move { fetch::fetch(&cloud, &lanes, order).await });
-                async move { (job, ordinal, AbortOnDropHandle::new(task).await) }
+                let task = AbortOnDropHandle::new(task);
+                async move { (job, ordinal, task.await) }
             })
-            .buffer_unordered(OUTPUTS_AT_ONCE)
-            .ready_chunks(OUTPUTS_AT_ONCE);
+            .buffer_unordered(OUTPUTS_AT_ONCE);
         let mut arriving = std::pin::pin!(arriving);
-        while let Some(some) = arriving.next().await {
-            self.note(some)?;
+        let mut publisher = Publisher::default();
+        let mut failure = None;
+        while failure.is_none()
+            && let Some((job, ordinal, arrived)) = arriving.next().await
+        {
+            match arrived.unwrap_or_else(|error| Err(broken(error))) {
+                Ok(Ok(Arrived::New(output))) => publisher.add(job, ordinal, output),
+                Ok(Ok(Arrived::Before(file, bytes))) => self.note(vec![Fetched {
+                    job,
+                    ordinal,
+                    file,
+                    bytes,
+                }])?,
+                Ok(Err(reason)) => {
+                    self.unfetchable.insert(job, reason);
+                }
+                Err(error) => failure = Some(error),
+            }
+            if publisher.is_full() {
+                self.published(publisher.turn().await?)?;
+            }
+        }
+        // What has come is not lost by a failure of another.
+        while !publisher.is_empty() {
+            self.published(publisher.turn().await?)?;
         }
         blocking(move || folders.values().try_for_each(Folder::harden))
             .await?
-            .map_err(fetch::disk)
+            .map_err(fetch::disk)?;
+        failure.map_or(Ok(()), Err)
     }
 
-    /// Writes down what arrived; of several failures that end the run, the first is returned.
-    fn note(&mut self, some: Vec<Arriving>) -> Result<()> {
-        let (mut fetched, mut requests, mut bytes_fetched, mut failure) = (Vec::new(), 0, 0, None);
-        for (job, ordinal, arrived) in some {
-            match arrived
-                .map_err(|error| Error::failed("a task of this program broke").because(error))
-            {
-                Ok(Ok(Ok(arrived))) => {
-                    requests += arrived.requests;
-                    bytes_fetched += arrived.bytes_fetched;
-                    fetched.push(Fetched {
-                        job,
-                        ordinal,
-                        file: arrived.file,
-                        bytes: arrived.bytes,
-                    });
+    fn published(&mut self, outputs: Vec<Published>) -> Result<()> {
+        let requests = outputs.iter().map(|one| one.requests).sum();
+        let bytes = outputs.iter().map(|one| one.bytes).sum();
+        let mut fetched = Vec::new();
+        for one in outputs {
+            match one.name {
+                Ok(file) => fetched.push(Fetched {
+                    job: one.job,
+                    ordinal: one.ordinal,
+                    file,
+                    bytes: one.bytes,
+                }),
+                Err(reason) => {
+                    self.unfetchable.insert(one.job, reason);
                 }
-                Ok(Ok(Err(reason))) => {
-                    self.unfetchable.insert(job, reason);
-                }
-                Ok(Err(error)) | Err(error) => failure = failure.or(Some(error)),
             }
         }
-        self.ledger
-            .mark_fetched(&self.root.to_string_lossy(), &fetched)?;
+        self.note(fetched)?;
         self.ledger.count(self.batch, Counter::Gets, requests)?;
+        self.ledger.count(self.batch, Counter::BytesOut, bytes)?;
+        self.bytes_fetched += bytes;
+        Ok(())
+    }
+
+    /// Writes down what is in the folder.
+    fn note(&mut self, outputs: Vec<Fetched>) -> Result<()> {
         self.ledger
-            .count(self.batch, Counter::BytesOut, bytes_fetched)?;
-        self.bytes_fetched += bytes_fetched;
-        for one in fetched {
+            .mark_fetched(&self.root.to_string_lossy(), &outputs)?;
+        for one in outputs {
             self.here.insert((one.job, one.ordinal), one.file);
         }
-        failure.map_or(Ok(()), Err)
+        Ok(())
     }
 
     /// The file that an earlier run put into this folder, if it is still there with its size.
