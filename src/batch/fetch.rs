@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use super::digest::{BUFFER, md5_of};
 use super::place::{Folder, Temporary, Wanted, harden_all};
 use super::scan::plain;
-use super::submit::blocking;
+use super::submit::{blocking, broken};
 use crate::cloud::Cloud;
 use crate::error::{Error, Result};
 use crate::resources::object::{self, Piece, Place};
@@ -213,9 +213,7 @@ impl Follower {
     /// The MD5 in lower-case hex, and how many bytes it is of.
     async fn finish(self) -> Result<io::Result<(String, u64)>> {
         drop(self.written);
-        self.task
-            .await
-            .map_err(|error| Error::failed("a task of this program broke").because(error))
+        self.task.await.map_err(broken)
     }
 }
 
@@ -246,10 +244,7 @@ impl Hardening {
     /// Waits for what was begun. A failure is told once, by whichever call meets it: none may be lost.
     async fn finish(&mut self) -> Result<()> {
         match self.task.take() {
-            Some(task) => task
-                .await
-                .map_err(|error| Error::failed("a task of this program broke").because(error))?
-                .map_err(disk),
+            Some(task) => task.await.map_err(broken)?.map_err(disk),
             None => Ok(()),
         }
     }

@@ -13,6 +13,7 @@ use muck_worker::message::{InputMessage, MAX_BYTES, Message};
 use muck_worker::preset::{Preset, Presets};
 use serde::Serialize;
 use tokio::sync::mpsc;
+use tokio::task::JoinError;
 
 use super::check_batch_name;
 use super::ledger::{Batch, Counter, Ledger, NewJob};
@@ -204,9 +205,12 @@ fn new_name(now: Timestamp) -> String {
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|error| Error::failed("a task of this program broke").because(error))
+    tokio::task::spawn_blocking(work).await.map_err(broken)
+}
+
+/// What a task that panicked is to the user.
+pub(super) fn broken(error: JoinError) -> Error {
+    Error::failed("a task of this program broke").because(error)
 }
 
 /// One submission under way.

@@ -9,15 +9,15 @@ use std::sync::Arc;
 use bytes::Bytes;
 use muck_worker::MEDIA_PREFIX;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::JoinSet;
 
 use super::digest::{Digested, Digests, Fingerprint, digest_large};
 use super::ledger::{Batch, Counter, Ledger};
 use super::scan::plain;
-use super::submit::blocking;
+use super::submit::{blocking, broken};
 use crate::cloud::Cloud;
 use crate::error::{Error, Result};
-use crate::resources::multipart::{Crc64, MOST_PARTS, Multipart, Part};
+use crate::resources::multipart::{Crc64, MOST_PARTS, Multipart};
 use crate::resources::object::{self, Content, Place};
 
 const MIB: u64 = 1 << 20;
@@ -96,9 +96,8 @@ fn prepare_blocking(
     bytes: u64,
     memory: Option<OwnedSemaphorePermit>,
 ) -> Result<Prepared, String> {
-    let cannot = |error: std::io::Error| format!("cannot be read: {}", plain(&error));
-    let mut file = File::open(&path).map_err(cannot)?;
-    let fingerprint = Fingerprint::of(&file).map_err(cannot)?;
+    let mut file = File::open(&path).map_err(|error| cannot(&error))?;
+    let fingerprint = Fingerprint::of(&file).map_err(|error| cannot(&error))?;
     if fingerprint.bytes != bytes {
         return Err(CHANGED.to_owned());
     }
@@ -108,14 +107,14 @@ fn prepare_blocking(
         (&mut file)
             .take(SMALL + 1)
             .read_to_end(&mut body)
-            .map_err(cannot)?;
+            .map_err(|error| cannot(&error))?;
         let mut digests = Digests::default();
         digests.update(&body);
         (digests.finish(), Body::Here(Bytes::from(body)))
     } else {
         let mut content = (&mut file).take(fingerprint.bytes + 1);
         let part = part_size(fingerprint.bytes);
-        let (digested, parts) = digest_large(&mut content, part).map_err(cannot)?;
+        let (digested, parts) = digest_large(&mut content, part).map_err(|error| cannot(&error))?;
         (digested, Body::InParts(parts))
     };
     if digested.bytes != fingerprint.bytes || !unchanged(&path, &file, &fingerprint) {
@@ -244,7 +243,7 @@ async fn in_parts(
     let size = part_size(prepared.content.bytes);
     let file = match File::open(&prepared.path) {
         Ok(file) => Arc::new(file),
-        Err(error) => return Ok(Err(format!("cannot be read: {}", plain(&error)))),
+        Err(error) => return Ok(Err(cannot(&error))),
     };
     let mut sending = JoinSet::new();
     let mut parts = Vec::new();
@@ -263,17 +262,17 @@ async fn in_parts(
         sending.spawn(async move {
             let part = upload.part(&cloud, number, body, crc).await;
             drop(permit);
-            part.map(|part| (part, length))
+            part
         });
         while let Some(part) = sending.try_join_next() {
-            let (part, length) = sent(part)?;
-            progress(length);
+            let part = part.map_err(broken)??;
+            progress(part.bytes);
             parts.push(part);
         }
     }
     while let Some(part) = sending.join_next().await {
-        let (part, length) = sent(part)?;
-        progress(length);
+        let part = part.map_err(broken)??;
+        progress(part.bytes);
         parts.push(part);
     }
     if !unchanged(&prepared.path, &file, &prepared.fingerprint) {
@@ -284,6 +283,11 @@ async fn in_parts(
     Ok(Ok(count))
 }
 
+/// The reason that follows the name of a file.
+fn cannot(error: &std::io::Error) -> String {
+    format!("cannot be read: {}", plain(error))
+}
+
 /// The bytes from `begin`, which must have that CRC (blocking). The error is a reason to follow the file's name.
 fn read_part(file: &File, begin: u64, length: u64, crc: Crc64) -> Result<Bytes, String> {
     let mut body = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
@@ -291,12 +295,8 @@ fn read_part(file: &File, begin: u64, length: u64, crc: Crc64) -> Result<Bytes, 
         Ok(()) if Crc64::of(&body) == crc => Ok(Bytes::from(body)),
         Ok(()) => Err(CHANGED.to_owned()),
         Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Err(CHANGED.to_owned()),
-        Err(error) => Err(format!("cannot be read: {}", plain(&error))),
+        Err(error) => Err(cannot(&error)),
     }
-}
-
-fn sent(part: Result<Result<(Part, u64)>, JoinError>) -> Result<(Part, u64)> {
-    part.map_err(|error| Error::failed("a task of this program broke").because(error))?
 }
 
 #[cfg(test)]

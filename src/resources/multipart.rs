@@ -61,7 +61,7 @@ pub struct Multipart {
 pub struct Part {
     /// From 1.
     number: i32,
-    bytes: u64,
+    pub bytes: u64,
     etag: Option<String>,
     crc64: Crc64,
 }

@@ -2,7 +2,6 @@
 //!
 //! Every call carries `ExpectedBucketOwner`: a bucket of our name in another's hands is refused.
 
-use aws_sdk_s3::operation::put_object::builders::PutObjectFluentBuilder;
 use aws_sdk_s3::primitives::ByteStream;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -76,13 +75,9 @@ pub async fn head(cloud: &Cloud, place: Place<'_>) -> Result<Option<Stored>> {
 
 /// Puts a content that is in memory; S3 checks MD5 and SHA-256 of what arrives.
 pub async fn put(cloud: &Cloud, place: Place<'_>, content: &Content, body: Bytes) -> Result<()> {
-    put_call(cloud, place, content, body)
-        .customize()
-        .disable_payload_signing()
-        .send()
+    put_if(cloud, place, content, body, None)
         .await
-        .map(|_| ())
-        .map_err(|error| failure(cloud, "store", place, Cause::from(error)))
+        .map_err(|cause| failure(cloud, "store", place, cause))
 }
 
 /// The same where nothing is yet; `false`: something is there, or is being put at this moment. If the answer to an earlier
@@ -93,10 +88,8 @@ pub async fn put_new(
     content: &Content,
     body: Bytes,
 ) -> Result<bool> {
-    let call = put_call(cloud, place, content, body).if_none_match("*");
-    let call = call.customize().disable_payload_signing();
-    match call.send().await.map_err(Cause::from) {
-        Ok(_) => Ok(true),
+    match put_if(cloud, place, content, body, Some("*")).await {
+        Ok(()) => Ok(true),
         Err(cause) if cause.is_any(&["PreconditionFailed", "ConditionalRequestConflict"]) => {
             Ok(false)
         }
@@ -104,13 +97,14 @@ pub async fn put_new(
     }
 }
 
-/// To be sent without the payload's own signature: the SHA-256 of the payload is in a header that is signed.
-fn put_call(
+/// Without the payload's own signature: the SHA-256 of the payload is in a header that is signed.
+async fn put_if(
     cloud: &Cloud,
     place: Place<'_>,
     content: &Content,
     body: Bytes,
-) -> PutObjectFluentBuilder {
+    none_match: Option<&str>,
+) -> Result<(), Cause> {
     cloud
         .aws
         .s3
@@ -118,11 +112,17 @@ fn put_call(
         .bucket(place.bucket)
         .key(place.key)
         .expected_bucket_owner(&cloud.aws.account)
+        .set_if_none_match(none_match.map(ToOwned::to_owned))
         .content_type(&content.mime)
         .set_content_md5(base64_of_hex(&content.md5))
         .set_checksum_sha256(base64_of_hex(&content.sha256))
         .metadata(META_SHA256, &content.sha256)
         .body(ByteStream::from(body))
+        .customize()
+        .disable_payload_signing()
+        .send()
+        .await?;
+    Ok(())
 }
 
 /// A piece of an object on its way here.

@@ -8,9 +8,8 @@ use std::sync::Arc;
 use futures::StreamExt as _;
 use muck_worker::message::Message;
 use muck_worker::preset::{Preset, Presets};
-use tokio_util::task::AbortOnDropHandle;
 
-use super::publisher::{Published, Publisher, broken};
+use super::publisher::{Published, Publisher};
 use crate::batch::digest::md5_of;
 use crate::batch::fetch::{self, Arrived, Lanes, Order};
 use crate::batch::ledger::{Batch, Counter, Fetched, Job, JobStatus, Ledger, Output};
@@ -18,6 +17,7 @@ use crate::batch::place::{self, Folder, Wanted};
 use crate::batch::submit::blocking;
 use crate::cloud::Cloud;
 use crate::error::{Error, Result};
+use crate::task;
 
 /// Jobs whose outputs are looked for together: each holds its folder open, and 1,024 open files are the usual limit.
 const JOBS_AT_ONCE: usize = 100;
@@ -121,8 +121,7 @@ impl<'a> Fetcher<'a> {
         let arriving = futures::stream::iter(wanted)
             .map(|(job, ordinal, order)| {
                 let (cloud, lanes) = (Arc::clone(&cloud), Arc::clone(&lanes));
-                let task = tokio::spawn(async move { fetch::fetch(&cloud, &lanes, order).await });
-                let task = AbortOnDropHandle::new(task);
+                let task = task::start(async move { fetch::fetch(&cloud, &lanes, order).await });
                 async move { (job, ordinal, task.await) }
             })
             .buffer_unordered(OUTPUTS_AT_ONCE);
@@ -132,7 +131,7 @@ impl<'a> Fetcher<'a> {
         while failure.is_none()
             && let Some((job, ordinal, arrived)) = arriving.next().await
         {
-            match arrived.unwrap_or_else(|error| Err(broken(error))) {
+            match arrived {
                 Ok(Ok(Arrived::New(output))) => publisher.add(job, ordinal, output),
                 Ok(Ok(Arrived::Before(file, bytes))) => self.note(vec![Fetched {
                     job,

@@ -1,9 +1,10 @@
 //! Gives outputs that have come their names, many at a time: so they are taken to the disk together.
 
-use tokio::task::{JoinError, JoinHandle};
+use tokio::task::JoinHandle;
 
 use crate::batch::fetch::{self, Unnamed};
-use crate::error::{Error, Result};
+use crate::batch::submit::broken;
+use crate::error::Result;
 
 /// Outputs that are published together, at the most, and bytes of them at which they are, however few: small ones are in memory.
 const GROUP: usize = 32;
@@ -71,9 +72,4 @@ fn publish(group: Vec<(i64, u32, Box<Unnamed>)>) -> Result<Vec<Published>> {
             name,
         })
         .collect())
-}
-
-/// What a task that panicked is to the user.
-pub(super) fn broken(error: JoinError) -> Error {
-    Error::failed("a task of this program broke").because(error)
 }

@@ -67,7 +67,7 @@ mod tests {
 
     #[test]
     fn packets_are_taken_out() {
-        // As ffprobe 5.1 and 7.1 write it.
+        // In the form that ffprobe 5.1 writes.
         let listing = listing(
             r#"{
     "packets": [
