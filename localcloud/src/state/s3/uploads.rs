@@ -84,6 +84,9 @@ pub struct UploadPage {
     pub truncated: bool,
 }
 
+/// Hexadecimal digits of the time at the head of an upload's id: enough until the year 10889.
+const STAMP_DIGITS: usize = 12;
+
 /// Begins an upload. Its id sorts by time, so that uploads of one key list in the order in which
 /// they were begun.
 ///
@@ -91,8 +94,8 @@ pub struct UploadPage {
 /// None of S3's: the caller has looked the bucket up.
 pub fn create_upload(tx: &Transaction<'_>, new: &NewUpload, now: Timestamp) -> ApiResult<String> {
     let id = format!(
-        "{:012x}{}",
-        now.as_millisecond(),
+        "{:0STAMP_DIGITS$x}{}",
+        next_stamp(tx, now)?,
         uuid::Uuid::new_v4().simple()
     );
     let (algorithm, kind) = match &new.checksum {
@@ -114,6 +117,17 @@ pub fn create_upload(tx: &Transaction<'_>, new: &NewUpload, now: Timestamp) -> A
         ],
     )?;
     Ok(id)
+}
+
+/// Milliseconds since 1970, or one more than those of the last upload's id: two uploads of the same
+/// millisecond are in order too, and a clock that is set back changes no order.
+fn next_stamp(tx: &Transaction<'_>, now: Timestamp) -> ApiResult<i64> {
+    let last: Option<String> =
+        tx.query_row("SELECT max(id) FROM s3_uploads", [], |row| row.get(0))?;
+    let last = last.and_then(|id| i64::from_str_radix(id.get(..STAMP_DIGITS)?, 16).ok());
+    Ok(last.map_or(now.as_millisecond(), |last| {
+        now.as_millisecond().max(last + 1)
+    }))
 }
 
 const UPLOAD: &str = "id, key, initiated, attributes, tags, algorithm, kind";
@@ -402,4 +416,40 @@ fn invalid_part(number: u32) -> ApiError {
              or the specified entity tag may not match the part's entity tag: part {number}"
         ),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::{Clock as _, SystemClock};
+    use crate::state::Store;
+    use crate::state::s3::create_bucket;
+
+    #[test]
+    fn uploads_of_one_moment_keep_their_order() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let now = SystemClock.now();
+        let new = NewUpload {
+            bucket: "films".into(),
+            key: "k".into(),
+            attributes: Attributes::default(),
+            tags: vec![],
+            checksum: None,
+        };
+        store
+            .transaction(|tx| {
+                create_bucket(tx, "films", now)?;
+                // The last is of a clock that was set back.
+                let moments = [now; 20].into_iter().chain([Timestamp::UNIX_EPOCH]);
+                let begun: Vec<String> = moments
+                    .map(|moment| create_upload(tx, &new, moment))
+                    .collect::<ApiResult<_>>()?;
+                let page = list_uploads(tx, "films", "", ("", None), 1000)?;
+                let listed: Vec<String> = page.uploads.into_iter().map(|up| up.id).collect();
+                assert_eq!(listed, begun);
+                Ok(())
+            })
+            .unwrap();
+    }
 }
