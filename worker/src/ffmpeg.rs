@@ -253,6 +253,13 @@ impl Tools {
             "-xerror",
             "-progress",
             "pipe:1",
+            // Frame threads hide faults that a single one tells: of 180 H.264 films damaged on purpose, 13 passed with them
+            // and not with one (ffmpeg 5.1). They take more processor time, too.
+            "-threads",
+            "1",
+            // The filter only smooths what has been read: a fifth of the time, and of the same films none passed for its absence.
+            "-skip_loop_filter",
+            "all",
         ]);
         args.extend(self.input(name, format));
         // As they come: pictures are neither repeated nor dropped to make a steady rate.

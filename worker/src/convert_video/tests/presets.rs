@@ -204,3 +204,36 @@ async fn a_wrong_promise_is_not_published() {
         ))
     );
 }
+
+#[tokio::test]
+async fn damage_is_found_wherever_it_is() {
+    const PLACES: usize = 20;
+    let Some(service) = service("damage").await else {
+        return;
+    };
+    let h264 = ["-c:v", "libx264", "-qp", "4", "-pix_fmt", "yuv420p"];
+    let (folder, file) = clip("whole.mp4", "320x240", 4, false, &h264);
+    let limit = time_limit(4.0);
+    let whole = service
+        .tools
+        .decode(folder.path(), "whole.mp4", None, limit);
+    assert_eq!(whole.await.expect("decodes"), 60);
+    let content = std::fs::read(&file).expect("the clip");
+    let box_at = content.windows(4).position(|four| four == b"mdat");
+    let media = box_at.expect("media") + 4;
+    let length = u32::from_be_bytes(content[media - 8..media - 4].try_into().expect("four"));
+    let length = usize::try_from(length).expect("fits") - 8;
+    let mut found = 0;
+    for place in 0..PLACES {
+        let at = media + length * (2 * place + 1) / (2 * PLACES);
+        let mut damaged = content.clone();
+        damaged[at..at + 16].fill(0);
+        std::fs::write(folder.path().join("damaged.mp4"), damaged).expect("writes");
+        let decoded = service
+            .tools
+            .decode(folder.path(), "damaged.mp4", None, limit);
+        found += usize::from(decoded.await.is_err());
+    }
+    // Near the end of a picture damage may make another valid one.
+    assert!(found * 10 >= PLACES * 8, "found {found} of {PLACES}");
+}
