@@ -14,6 +14,19 @@ const OPEN_FILES: usize = 256;
 
 #[test]
 fn more_results_come_than_files_may_be_open() {
+    come("films", "video/quicktime");
+}
+
+#[test]
+fn more_folders_come_than_files_may_be_open() {
+    come(
+        "ladders",
+        "application/vnd.apple.mpegurl;name=hls/master.m3u8",
+    );
+}
+
+/// A batch of that name, whose jobs each have one output of that type and name.
+fn come(batch: &str, kind: &str) {
     let yard = Yard::open();
     let content = "what a worker made";
     let md5 = hex::encode(Md5::digest(content));
@@ -21,11 +34,11 @@ fn more_results_come_than_files_may_be_open() {
     let call = call.bucket(Sdk::bucket(STACK, "output"));
     let call = call.body(content.as_bytes().to_vec().into());
     yard.sdk.run(call.send()).expect("stores");
-    send_statuses(&yard, &md5);
+    send_statuses(&yard, batch, &format!("media/{md5};type={kind}"));
 
     // From the queue at first, from the ledger alone then.
     for folder in ["first", "second"] {
-        let ended = results(&yard, folder).exits(0);
+        let ended = results(&yard, batch, folder).exits(0);
         assert!(
             ended
                 .stdout
@@ -34,18 +47,18 @@ fn more_results_come_than_files_may_be_open() {
         );
         let trip = yard.world.work().join(folder).join("trip");
         let files = std::fs::read_dir(trip).expect("the films' own folder");
-        assert_eq!(files.count(), RESULTS);
+        assert_eq!(files.count(), RESULTS, "one of each job");
     }
 }
 
-fn send_statuses(yard: &Yard, md5: &str) {
+fn send_statuses(yard: &Yard, batch: &str, output: &str) {
     let input = Sdk::bucket(STACK, "input");
     let bodies: Vec<String> = (0..RESULTS)
         .map(|number| {
             format!(
                 "Bucket: {input}\nInputKey: media/{number:032x}\nOriginalFileName: {number}.avi\n\
-                 OriginalLocation: trip\nSize: 1\nBatch: many\nPreset: ipod\n\
-                 OutputKey: media/{md5};type=video/quicktime\nServer: ConvertVideo\nHost: h\n\
+                 OriginalLocation: trip\nSize: 1\nBatch: {batch}\nPreset: ipod\n\
+                 OutputKey: {output}\nServer: ConvertVideo\nHost: h\n\
                  Service-Read: Wed, 21 Feb 2007 01:28:14 GMT\n\
                  Service-Write: Wed, 21 Feb 2007 01:28:27 GMT\nStatus: converted\n"
             )
@@ -55,12 +68,12 @@ fn send_statuses(yard: &Yard, md5: &str) {
 }
 
 /// Under prlimit, which starts what it is given.
-fn results(yard: &Yard, folder: &str) -> Ended {
+fn results(yard: &Yard, batch: &str, folder: &str) -> Ended {
     let arguments = [
         "results",
         folder,
         "--batch",
-        "many",
+        batch,
         "--no-wait",
         "--local",
         "--stack",

@@ -18,8 +18,8 @@ use crate::stack::MAX_RECEIVES;
 
 /// Dead letters are looked at, not taken: for this long nobody else sees them.
 const PEEK: Duration = Duration::from_secs(10);
-/// Further calls for status messages, those of each round beside each other: at the most 150 messages come at once.
-const BESIDE: [u64; 3] = [2, 4, 8];
+/// Further calls for status messages, those of each round beside each other: at the most 310 messages come at once.
+const BESIDE: [u64; 4] = [2, 4, 8, 16];
 /// Calls of one look at the dead letters, ten messages each; more wait for the next look.
 const PEEKS: u32 = 20;
 

@@ -25,7 +25,7 @@ const RANGE: u64 = 8 << 20;
 /// Ranges of one file beside each other.
 const RANGES_AT_ONCE: usize = 4;
 /// Ranges of all files beside each other. Each holds about [`WRITE`] bytes, and what its connection buffers.
-const RANGES_IN_ALL: usize = 24;
+const RANGES_IN_ALL: usize = 64;
 /// Bytes gathered before they are written: one turn of a blocking thread a MiB.
 const WRITE: usize = 1 << 20;
 /// Up to here an object is held in memory until it is checked.

@@ -19,10 +19,12 @@ use crate::cloud::Cloud;
 use crate::error::{Error, Result};
 use crate::task;
 
-/// Jobs whose outputs are looked for together: each holds its folder open, and 1,024 open files are the usual limit.
-const JOBS_AT_ONCE: usize = 100;
-/// Outputs under way beside each other: enough to hide a round trip of 100 ms at a hundred kB an output.
-const OUTPUTS_AT_ONCE: usize = 16;
+/// Jobs whose outputs are looked for together, at the most.
+const JOBS_AT_ONCE: usize = 1000;
+/// Folders that these jobs' outputs go to, at the most: they are open meanwhile, and 1,024 open files are the usual limit.
+const FOLDERS_AT_ONCE: usize = 100;
+/// Outputs under way beside each other: enough to hide a round trip of 100 ms on a line of 500 Mbit/s at a hundred kB an output.
+const OUTPUTS_AT_ONCE: usize = 64;
 
 /// What is fetched of a batch into one folder.
 pub(super) struct Fetcher<'a> {
@@ -34,8 +36,8 @@ pub(super) struct Fetcher<'a> {
     pub root: PathBuf,
     /// Outputs that are in the folder: job and ordinal to the file below it.
     pub here: HashMap<(i64, u32), String>,
-    /// Results that are folders: job and name to the folder.
-    folders: HashMap<(i64, String), Folder>,
+    /// Results that are folders: job and name to the folder below this one.
+    folders: HashMap<(i64, String), String>,
     /// Jobs whose outputs can't be fetched, and why.
     pub unfetchable: HashMap<i64, String>,
     pub bytes_fetched: u64,
@@ -70,7 +72,7 @@ impl<'a> Fetcher<'a> {
 
     /// Fetches the outputs of these jobs that are not here.
     pub(super) async fn fetch_missing(&mut self, jobs: Vec<Job>) -> Result<()> {
-        for some in jobs.chunks(JOBS_AT_ONCE) {
+        for some in rounds(&jobs) {
             self.fetch_round(some).await?;
         }
         Ok(())
@@ -79,6 +81,7 @@ impl<'a> Fetcher<'a> {
     async fn fetch_round(&mut self, jobs: &[Job]) -> Result<()> {
         let converted = jobs.iter().filter(|job| job.status == JobStatus::Converted);
         let mut wanted = Vec::new();
+        let mut open = HashMap::new();
         for job in converted {
             if self.unfetchable.contains_key(&job.id) {
                 continue;
@@ -106,7 +109,11 @@ impl<'a> Fetcher<'a> {
             }
             for output in &job.outputs {
                 if !self.here.contains_key(&(job.id, output.ordinal)) {
-                    wanted.push((job.id, output.ordinal, self.order(job, output).await?));
+                    wanted.push((
+                        job.id,
+                        output.ordinal,
+                        self.order(job, output, &mut open).await?,
+                    ));
                 }
             }
         }
@@ -203,11 +210,21 @@ impl<'a> Fetcher<'a> {
         Ok(same.then_some(fetched))
     }
 
-    async fn order(&mut self, job: &Job, output: &Output) -> Result<Order> {
-        let folder = self
-            .folder
-            .sub(&place::folder_parts(&job.location))
-            .map_err(fetch::disk)?;
+    /// `open` has the folders of this round by their location.
+    async fn order(
+        &mut self,
+        job: &Job,
+        output: &Output,
+        open: &mut HashMap<String, Folder>,
+    ) -> Result<Order> {
+        let folder = if let Some(folder) = open.get(&job.location) {
+            folder.clone()
+        } else {
+            let parts = place::folder_parts(&job.location);
+            let folder = self.folder.sub(&parts).map_err(fetch::disk)?;
+            open.insert(job.location.clone(), folder.clone());
+            folder
+        };
         let (folder, wanted) = match &output.name {
             None => (folder, place::file_name(&job.name, &extension(job, output))),
             Some(name) => match name.split_once('/') {
@@ -230,8 +247,9 @@ impl<'a> Fetcher<'a> {
     /// No other job's, and none in which another file has one of their names.
     async fn folder_of(&mut self, job: &Job, parent: Folder, group: &str) -> Result<Folder> {
         let key = (job.id, group.to_owned());
-        if let Some(folder) = self.folders.get(&key) {
-            return Ok(folder.clone());
+        if let Some(below) = self.folders.get(&key) {
+            let parts: Vec<String> = below.split('/').map(str::to_owned).collect();
+            return self.folder.sub(&parts).map_err(fetch::disk);
         }
         let files: Vec<(Wanted, Option<String>)> = job
             .outputs
@@ -241,11 +259,7 @@ impl<'a> Fetcher<'a> {
                 (other == group).then(|| (place::exactly(file), fetch::md5_of_key(&output.key)))
             })
             .collect();
-        let taken: HashSet<String> = self
-            .folders
-            .values()
-            .map(|folder| folder.below().to_owned())
-            .collect();
+        let taken: HashSet<String> = self.folders.values().cloned().collect();
         let wanted = place::file_name(&job.name, group);
         let folder = blocking(move || {
             parent.of_result(&wanted, |folder| {
@@ -266,9 +280,29 @@ impl<'a> Fetcher<'a> {
         })
         .await?
         .map_err(fetch::disk)?;
-        self.folders.insert(key, folder.clone());
+        self.folders.insert(key, folder.below().to_owned());
         Ok(folder)
     }
+}
+
+/// Jobs in their order, in pieces of at most [`JOBS_AT_ONCE`] and [`FOLDERS_AT_ONCE`].
+fn rounds(jobs: &[Job]) -> impl Iterator<Item = &[Job]> {
+    let mut left = jobs;
+    std::iter::from_fn(move || {
+        let mut locations = HashSet::new();
+        let mut of_results = 0;
+        let end = left.iter().take(JOBS_AT_ONCE).position(|job| {
+            locations.insert(job.location.as_str());
+            let groups: HashSet<&str> = job.outputs.iter().filter_map(group).collect();
+            of_results += groups.len();
+            locations.len() + of_results > FOLDERS_AT_ONCE
+        });
+        // One job alone may have more: no preset has so many.
+        let end = end.unwrap_or(JOBS_AT_ONCE).clamp(1, left.len().max(1));
+        let (round, rest) = left.split_at_checked(end)?;
+        left = rest;
+        Some(round)
+    })
 }
 
 /// The folder that an output belongs into with others, if it does.
@@ -309,6 +343,29 @@ pub(super) fn extension(job: &Job, output: &Output) -> String {
 mod tests {
     use super::super::tests::{job, output};
     use super::*;
+
+    #[test]
+    fn rounds_have_few_folders_and_leave_nothing_out() {
+        let many = |count: usize, location: &dyn Fn(usize) -> String, name: Option<&str>| {
+            (0..count)
+                .map(|index| {
+                    let mut job = job("ipod", None);
+                    job.location = location(index);
+                    let mut made = output("video/mp4");
+                    made.name = name.map(str::to_owned);
+                    job.outputs = vec![made];
+                    job
+                })
+                .collect::<Vec<_>>()
+        };
+        let sizes = |jobs: &[Job]| rounds(jobs).map(<[Job]>::len).collect::<Vec<_>>();
+        let same = |_: usize| "a".to_owned();
+        assert_eq!(sizes(&[]), [0; 0]);
+        assert_eq!(sizes(&many(2500, &same, None)), [1000, 1000, 500]);
+        assert_eq!(sizes(&many(250, &|n| n.to_string(), None)), [100, 100, 50]);
+        // The folder that they lie in, and one of each.
+        assert_eq!(sizes(&many(250, &same, Some("hls/x.ts"))), [99, 99, 52]);
+    }
 
     #[test]
     fn extensions_come_from_the_preset_or_the_type() {
