@@ -14,19 +14,23 @@ const OPEN_FILES: usize = 256;
 
 #[test]
 fn more_results_come_than_files_may_be_open() {
-    come("films", "video/quicktime");
+    come("films", &["video/quicktime"]);
 }
 
 #[test]
 fn more_folders_come_than_files_may_be_open() {
     come(
         "ladders",
-        "application/vnd.apple.mpegurl;name=hls/master.m3u8",
+        &[
+            "application/vnd.apple.mpegurl;name=hls/master.m3u8",
+            "application/vnd.apple.mpegurl;name=hls/360p.m3u8",
+            "video/mp4;name=hls/360p.mp4",
+        ],
     );
 }
 
-/// A batch of that name, whose jobs each have one output of that type and name.
-fn come(batch: &str, kind: &str) {
+/// A batch of that name, whose jobs each have outputs of those types and names.
+fn come(batch: &str, kinds: &[&str]) {
     let yard = Yard::open();
     let content = "what a worker made";
     let md5 = hex::encode(Md5::digest(content));
@@ -34,7 +38,11 @@ fn come(batch: &str, kind: &str) {
     let call = call.bucket(Sdk::bucket(STACK, "output"));
     let call = call.body(content.as_bytes().to_vec().into());
     yard.sdk.run(call.send()).expect("stores");
-    send_statuses(&yard, batch, &format!("media/{md5};type={kind}"));
+    let outputs: Vec<String> = kinds
+        .iter()
+        .map(|kind| format!("media/{md5};type={kind}"))
+        .collect();
+    send_statuses(&yard, batch, &outputs.join(","));
 
     // From the queue at first, from the ledger alone then.
     for folder in ["first", "second"] {

@@ -118,28 +118,44 @@ pub async fn fetch(cloud: &Cloud, lanes: &Lanes, order: Order) -> Result<Result<
 }
 
 /// Checks outputs, takes them to the disk and gives them their names (blocking). For each its name below the results' folder,
-/// or a reason why there is none, to follow its name.
-///
-/// # Errors
-/// What ends the whole run. Outputs that were published before it are found by their content the next time.
-pub fn publish(outputs: Vec<Unnamed>) -> Result<Vec<Result<String, String>>> {
-    let checked: Vec<_> = outputs
+/// or a reason why there is none, to follow its name; and what ends the whole run, if anything does. It keeps no other from
+/// its name: what is here needs not be fetched again.
+pub fn publish(outputs: Vec<Unnamed>) -> (Vec<Option<Result<String, String>>>, Option<Error>) {
+    let mut failure = None;
+    let mut keep = |error| {
+        failure.get_or_insert(error);
+    };
+    let (mut written_long_ago, mut written_now) = (Vec::new(), Vec::new());
+    let mut checked = Vec::new();
+    for output in outputs {
+        let files = match output.content {
+            Content::Memory(_) => &mut written_now,
+            Content::File(..) => &mut written_long_ago,
+        };
+        checked.push(match output.check() {
+            Ok(one) => {
+                files.extend(one.iter().map(|(temporary, _)| Arc::clone(&temporary.file)));
+                Some(one)
+            }
+            Err(error) => {
+                keep(error);
+                None
+            }
+        });
+    }
+    let long_ago = written_long_ago.iter().try_for_each(|file| file.sync_all());
+    if let Err(error) = long_ago.and_then(|()| harden_all(&written_now)) {
+        keep(disk(error));
+        return (checked.iter().map(|_| None).collect(), failure);
+    }
+    let names = checked
         .into_iter()
-        .map(Unnamed::check)
-        .collect::<Result<_>>()?;
-    let files: Vec<_> = checked
-        .iter()
-        .flatten()
-        .map(|(temporary, _)| Arc::clone(&temporary.file))
-        .collect();
-    harden_all(&files).map_err(disk)?;
-    checked
-        .into_iter()
-        .map(|one| match one {
-            Ok((temporary, wanted)) => name(temporary, &wanted),
-            Err(reason) => Ok(Err(reason)),
+        .map(|one| match one? {
+            Ok((temporary, wanted)) => name(temporary, &wanted).map_err(&mut keep).ok(),
+            Err(reason) => Some(Err(reason)),
         })
-        .collect()
+        .collect();
+    (names, failure)
 }
 
 impl Unnamed {

@@ -134,11 +134,16 @@ impl Getting<'_> {
                 Duration::from_secs(1)
             };
             let jobs = self.ledger.jobs_of(&came_last)?;
-            let ((messages, came), ()) = tokio::try_join!(
+            // Neither is cut short by a failure of the other.
+            let (collected, fetched) = tokio::join!(
                 self.collector.reports(poll),
                 self.fetcher.fetch_missing(jobs)
-            )?;
-            self.tell(&came);
+            );
+            if let Ok((_, came)) = &collected {
+                self.tell(came);
+            }
+            fetched?;
+            let (messages, came) = collected?;
             // One may have come twice: first its failure, then its success.
             came_last = came
                 .iter()

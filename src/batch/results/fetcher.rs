@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::StreamExt as _;
 use muck_worker::message::Message;
@@ -23,8 +24,19 @@ use crate::task;
 const JOBS_AT_ONCE: usize = 1000;
 /// Folders that these jobs' outputs go to, at the most: they are open meanwhile, and 1,024 open files are the usual limit.
 const FOLDERS_AT_ONCE: usize = 100;
+/// When so long none has come, those that have are published: they wait for no slower one.
+const QUIET: Duration = Duration::from_secs(1);
 /// Outputs under way beside each other: enough to hide a round trip of 100 ms on a line of 500 Mbit/s at a hundred kB an output.
 const OUTPUTS_AT_ONCE: usize = 64;
+
+/// Folders that are open while a round goes on: every output that belongs into one shares its handle.
+#[derive(Default)]
+struct Open {
+    /// By the location of jobs.
+    locations: HashMap<String, Folder>,
+    /// Of results that are folders, by job and name.
+    groups: HashMap<(i64, String), Folder>,
+}
 
 /// What is fetched of a batch into one folder.
 pub(super) struct Fetcher<'a> {
@@ -81,7 +93,7 @@ impl<'a> Fetcher<'a> {
     async fn fetch_round(&mut self, jobs: &[Job]) -> Result<()> {
         let converted = jobs.iter().filter(|job| job.status == JobStatus::Converted);
         let mut wanted = Vec::new();
-        let mut open = HashMap::new();
+        let mut open = Open::default();
         for job in converted {
             if self.unfetchable.contains_key(&job.id) {
                 continue;
@@ -135,33 +147,51 @@ impl<'a> Fetcher<'a> {
         let mut arriving = std::pin::pin!(arriving);
         let mut publisher = Publisher::default();
         let mut failure = None;
-        while failure.is_none()
-            && let Some((job, ordinal, arrived)) = arriving.next().await
-        {
-            match arrived {
-                Ok(Ok(Arrived::New(output))) => publisher.add(job, ordinal, output),
-                Ok(Ok(Arrived::Before(file, bytes))) => self.note(vec![Fetched {
-                    job,
-                    ordinal,
-                    file,
-                    bytes,
-                }])?,
-                Ok(Err(reason)) => {
-                    self.unfetchable.insert(job, reason);
+        while failure.is_none() {
+            match tokio::time::timeout(QUIET, arriving.next()).await {
+                Ok(None) => break,
+                Ok(Some((job, ordinal, Ok(Ok(Arrived::New(output)))))) => {
+                    publisher.add(job, ordinal, output);
+                    if !publisher.is_full() {
+                        continue;
+                    }
                 }
-                Err(error) => failure = Some(error),
+                Ok(Some((job, ordinal, Ok(Ok(Arrived::Before(file, bytes)))))) => {
+                    self.note(vec![Fetched {
+                        job,
+                        ordinal,
+                        file,
+                        bytes,
+                    }])?;
+                    continue;
+                }
+                Ok(Some((job, _, Ok(Err(reason))))) => {
+                    self.unfetchable.insert(job, reason);
+                    continue;
+                }
+                Ok(Some((_, _, Err(error)))) => {
+                    failure = Some(error);
+                    continue;
+                }
+                Err(_quiet) if publisher.is_empty() => continue,
+                Err(_quiet) => {}
             }
-            if publisher.is_full() {
-                self.published(publisher.turn().await?)?;
-            }
+            failure = self.publish(&mut publisher).await.err();
         }
-        // What has come is not lost by a failure of another.
+        // What has come is not lost by a failure of another; the first is what the user sees.
         while !publisher.is_empty() {
-            self.published(publisher.turn().await?)?;
+            let result = self.publish(&mut publisher).await;
+            failure = failure.or(result.err());
         }
-        blocking(move || folders.values().try_for_each(Folder::harden))
-            .await?
-            .map_err(fetch::disk)?;
+        let hardened = blocking(move || folders.values().try_for_each(Folder::harden)).await;
+        let hardened = hardened.and_then(|result| result.map_err(fetch::disk));
+        failure.or(hardened.err()).map_or(Ok(()), Err)
+    }
+
+    /// Begins to publish what has come, and notes what was published before.
+    async fn publish(&mut self, publisher: &mut Publisher) -> Result<()> {
+        let (outputs, failure) = publisher.turn().await?;
+        self.published(outputs)?;
         failure.map_or(Ok(()), Err)
     }
 
@@ -171,15 +201,16 @@ impl<'a> Fetcher<'a> {
         let mut fetched = Vec::new();
         for one in outputs {
             match one.name {
-                Ok(file) => fetched.push(Fetched {
+                Some(Ok(file)) => fetched.push(Fetched {
                     job: one.job,
                     ordinal: one.ordinal,
                     file,
                     bytes: one.bytes,
                 }),
-                Err(reason) => {
+                Some(Err(reason)) => {
                     self.unfetchable.insert(one.job, reason);
                 }
+                None => {}
             }
         }
         self.note(fetched)?;
@@ -210,19 +241,13 @@ impl<'a> Fetcher<'a> {
         Ok(same.then_some(fetched))
     }
 
-    /// `open` has the folders of this round by their location.
-    async fn order(
-        &mut self,
-        job: &Job,
-        output: &Output,
-        open: &mut HashMap<String, Folder>,
-    ) -> Result<Order> {
-        let folder = if let Some(folder) = open.get(&job.location) {
+    async fn order(&mut self, job: &Job, output: &Output, open: &mut Open) -> Result<Order> {
+        let folder = if let Some(folder) = open.locations.get(&job.location) {
             folder.clone()
         } else {
             let parts = place::folder_parts(&job.location);
             let folder = self.folder.sub(&parts).map_err(fetch::disk)?;
-            open.insert(job.location.clone(), folder.clone());
+            open.locations.insert(job.location.clone(), folder.clone());
             folder
         };
         let (folder, wanted) = match &output.name {
@@ -230,7 +255,7 @@ impl<'a> Fetcher<'a> {
             Some(name) => match name.split_once('/') {
                 None => (folder, place::file_name(&job.name, name)),
                 Some((group, file)) => (
-                    self.folder_of(job, folder, group).await?,
+                    self.folder_of(job, folder, group, open).await?,
                     place::exactly(file),
                 ),
             },
@@ -245,11 +270,22 @@ impl<'a> Fetcher<'a> {
 
     /// The folder of those outputs of a job that must be together, as a playlist and what it names.
     /// No other job's, and none in which another file has one of their names.
-    async fn folder_of(&mut self, job: &Job, parent: Folder, group: &str) -> Result<Folder> {
+    async fn folder_of(
+        &mut self,
+        job: &Job,
+        parent: Folder,
+        group: &str,
+        open: &mut Open,
+    ) -> Result<Folder> {
         let key = (job.id, group.to_owned());
+        if let Some(folder) = open.groups.get(&key) {
+            return Ok(folder.clone());
+        }
         if let Some(below) = self.folders.get(&key) {
             let parts: Vec<String> = below.split('/').map(str::to_owned).collect();
-            return self.folder.sub(&parts).map_err(fetch::disk);
+            let folder = self.folder.sub(&parts).map_err(fetch::disk)?;
+            open.groups.insert(key, folder.clone());
+            return Ok(folder);
         }
         let files: Vec<(Wanted, Option<String>)> = job
             .outputs
@@ -280,6 +316,7 @@ impl<'a> Fetcher<'a> {
         })
         .await?
         .map_err(fetch::disk)?;
+        open.groups.insert(key.clone(), folder.clone());
         self.folders.insert(key, folder.below().to_owned());
         Ok(folder)
     }

@@ -4,7 +4,7 @@ use tokio::task::JoinHandle;
 
 use crate::batch::fetch::{self, Unnamed};
 use crate::batch::submit::broken;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Outputs that are published together, at the most, and bytes of them at which they are, however few: small ones are in memory.
 const GROUP: usize = 32;
@@ -14,7 +14,7 @@ const GROUP_BYTES: u64 = 16 << 20;
 #[derive(Default)]
 pub(super) struct Publisher {
     coming: Vec<(i64, u32, Box<Unnamed>)>,
-    under_way: Option<JoinHandle<Result<Vec<Published>>>>,
+    under_way: Option<JoinHandle<(Vec<Published>, Option<Error>)>>,
 }
 
 /// What became of an output.
@@ -23,8 +23,8 @@ pub(super) struct Published {
     pub ordinal: u32,
     pub bytes: u64,
     pub requests: u64,
-    /// Below the results' folder; or why it has none.
-    pub name: Result<String, String>,
+    /// Below the results' folder; or why it has none. `None` if what ended the group kept it from one.
+    pub name: Option<Result<String, String>>,
 }
 
 impl Publisher {
@@ -41,11 +41,12 @@ impl Publisher {
         self.coming.is_empty() && self.under_way.is_none()
     }
 
-    /// Begins with the group that has come, and returns what became of the one before, if there was one.
-    pub(super) async fn turn(&mut self) -> Result<Vec<Published>> {
+    /// Begins with the group that has come, and returns what became of the one before, if there was one, with what shall end the
+    /// whole run.
+    pub(super) async fn turn(&mut self) -> Result<(Vec<Published>, Option<Error>)> {
         let before = match self.under_way.take() {
-            Some(task) => task.await.map_err(broken)??,
-            None => Vec::new(),
+            Some(task) => task.await.map_err(broken)?,
+            None => (Vec::new(), None),
         };
         if !self.coming.is_empty() {
             let group = std::mem::take(&mut self.coming);
@@ -56,20 +57,20 @@ impl Publisher {
 }
 
 /// Blocking.
-fn publish(group: Vec<(i64, u32, Box<Unnamed>)>) -> Result<Vec<Published>> {
+fn publish(group: Vec<(i64, u32, Box<Unnamed>)>) -> (Vec<Published>, Option<Error>) {
     let facts: Vec<_> = group
         .iter()
         .map(|(job, ordinal, output)| (*job, *ordinal, output.bytes, output.requests))
         .collect();
     let outputs = group.into_iter().map(|(_, _, output)| *output).collect();
-    let published = facts.into_iter().zip(fetch::publish(outputs)?);
-    Ok(published
-        .map(|((job, ordinal, bytes, requests), name)| Published {
-            job,
-            ordinal,
-            bytes,
-            requests,
-            name,
-        })
-        .collect())
+    let (names, failure) = fetch::publish(outputs);
+    let published = facts.into_iter().zip(names);
+    let published = published.map(|((job, ordinal, bytes, requests), name)| Published {
+        job,
+        ordinal,
+        bytes,
+        requests,
+        name,
+    });
+    (published.collect(), failure)
 }
