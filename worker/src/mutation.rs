@@ -84,7 +84,7 @@ enum Change {
     Stretch(Index, usize),
 }
 
-/// One of the right texts with up to eight changes; `words` are what the format is made of.
+/// One of the right texts with up to seven changes; `words` are what the format is made of.
 pub(crate) fn mutated(
     right: Vec<String>,
     words: &'static [&'static str],
