@@ -1,5 +1,5 @@
 //! Benchmarks: what `muck` and its worker take beside the programs that people would use instead. `make bench`
-//! runs them one after the other; tables are kept in `target/sweeps/`.
+//! runs them one after the other; tables are kept in `target/sweeps/`, and docs/benchmark.md tells what came of them.
 
 mod conversion;
 mod loops;
