@@ -249,7 +249,11 @@ async fn find_begun(cloud: &Cloud, place: Place<'_>) -> Option<String> {
         .uploads
         .unwrap_or_default()
         .into_iter()
-        .find(|upload| upload.key.as_deref() == Some(place.key))
+        .find(|upload| {
+            // One that was begun with another checksum would refuse our parts.
+            upload.key.as_deref() == Some(place.key)
+                && upload.checksum_algorithm == Some(ChecksumAlgorithm::Crc64Nvme)
+        })
         .and_then(|upload| upload.upload_id)
 }
 

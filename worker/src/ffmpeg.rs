@@ -222,36 +222,7 @@ impl Tools {
         format: Option<&str>,
         limit: Duration,
     ) -> Result<u64, FfmpegError> {
-        let mut args = words(&[
-            "-hide_banner",
-            "-nostdin",
-            "-nostats",
-            "-v",
-            "error",
-            "-xerror",
-            "-progress",
-            "pipe:1",
-            // Frame threads hide faults that a single one tells: of 180 H.264 films damaged on purpose, 13 passed with them
-            // and not with one (ffmpeg 5.1). They take more processor time, too.
-            "-threads",
-            "1",
-            // The filter only smooths what has been read: a fifth of the time, and of the same films none passed for its absence.
-            "-skip_loop_filter",
-            "all",
-        ]);
-        args.extend(self.input(name, format));
-        // As they come: pictures are neither repeated nor dropped to make a steady rate.
-        args.extend(words(&[
-            "-map",
-            "0:v?",
-            "-map",
-            "0:a?",
-            "-fps_mode",
-            "passthrough",
-            "-f",
-            "null",
-            "-",
-        ]));
+        let args = self.decoding(name, format);
         let mut progress = Progress::default();
         let call = Call {
             program: &self.ffmpeg,
@@ -336,6 +307,41 @@ impl Tools {
         }
         args.extend(self.input(INPUT_NAME, None));
         args.extend(plan.args.iter().map(OsString::from));
+        args
+    }
+
+    /// The whole argument list of a decoding.
+    fn decoding(&self, name: &str, format: Option<&str>) -> Vec<OsString> {
+        let mut args = words(&[
+            "-hide_banner",
+            "-nostdin",
+            "-nostats",
+            "-v",
+            "error",
+            "-xerror",
+            "-progress",
+            "pipe:1",
+            // Frame threads hide faults that a single one tells: of 180 H.264 films damaged on purpose, 13 passed with them
+            // and not with one (ffmpeg 5.1). They take more processor time, too.
+            "-threads",
+            "1",
+            // The filter only smooths what has been read: a fifth of the time, and of the same films none passed for its absence.
+            "-skip_loop_filter",
+            "all",
+        ]);
+        args.extend(self.input(name, format));
+        // As they come: pictures are neither repeated nor dropped to make a steady rate.
+        args.extend(words(&[
+            "-map",
+            "0:v?",
+            "-map",
+            "0:a?",
+            "-fps_mode",
+            "passthrough",
+            "-f",
+            "null",
+            "-",
+        ]));
         args
     }
 
@@ -480,6 +486,18 @@ mod tests {
         assert!(!line.contains("+genpts"), "{line}");
         plan.copies = true;
         assert!(tools.conversion(&plan).contains(&"+genpts".into()));
+        let args = tools.decoding("output.mov", None);
+        let line: Vec<&str> = args.iter().map(|a| a.to_str().unwrap()).collect();
+        let line = line.join(" ");
+        // Each is needed to hear of every fault.
+        for options in [
+            " -v error -xerror ",
+            " -threads 1 ",
+            " -fps_mode passthrough ",
+        ] {
+            assert!(line.contains(options), "{line}");
+        }
+        assert!(line.contains(" -i file:output.mov "), "{line}");
     }
 
     #[test]
