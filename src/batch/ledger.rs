@@ -11,7 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, OptionalExtension as _, Params, Row, params};
 
 use crate::cloud::Cloud;
 use crate::error::{Error, Result};
@@ -246,11 +246,12 @@ impl Ledger {
             return Ok(());
         }
         self.lightly(|connection| {
-            let mut add = connection.prepare_cached(
+            execute(
+                connection,
                 "INSERT INTO counters (batch, name, value) VALUES (?1, ?2, ?3)
                  ON CONFLICT (batch, name) DO UPDATE SET value = value + excluded.value",
-            )?;
-            add.execute(params![batch.id, counter.name(), whole(more)])
+                params![batch.id, counter.name(), whole(more)],
+            )
         })
         .map(|_| ())
     }
@@ -329,6 +330,27 @@ fn migrate(connection: &mut Connection) -> Result<(), Box<dyn std::error::Error 
     Ok(())
 }
 
+/// [`Connection::execute`] for what is done for every file: the statement is kept.
+fn execute(
+    connection: &Connection,
+    statement: &str,
+    values: impl Params,
+) -> rusqlite::Result<usize> {
+    connection.prepare_cached(statement)?.execute(values)
+}
+
+/// [`Connection::query_row`] in the same way.
+fn query_row<T>(
+    connection: &Connection,
+    statement: &str,
+    values: impl Params,
+    read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
+    connection
+        .prepare_cached(statement)?
+        .query_row(values, read)
+}
+
 /// Finds the batch or writes it down; returns its number.
 fn make_batch(
     connection: &Connection,
@@ -337,14 +359,13 @@ fn make_batch(
     now: Timestamp,
     ours: bool,
 ) -> rusqlite::Result<i64> {
-    connection
-        .prepare_cached(
-            "INSERT INTO batches (place, name, created, ours) VALUES (?1, ?2, ?3, ?4)
-             ON CONFLICT (place, name) DO UPDATE SET ours = max(ours, excluded.ours) RETURNING id",
-        )?
-        .query_row(params![place, name, now.as_millisecond(), ours], |row| {
-            row.get(0)
-        })
+    query_row(
+        connection,
+        "INSERT INTO batches (place, name, created, ours) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (place, name) DO UPDATE SET ours = max(ours, excluded.ours) RETURNING id",
+        params![place, name, now.as_millisecond(), ours],
+        |row| row.get(0),
+    )
 }
 
 fn place_id(connection: &Connection, place: &Place) -> rusqlite::Result<i64> {

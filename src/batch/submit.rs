@@ -27,6 +27,8 @@ use crate::stack;
 
 /// Files under way beside each other: enough to hide a round trip of 100 ms on a line of 500 Mbit/s at a hundred kB a file.
 const FILES_AT_ONCE: usize = 64;
+/// Messages that are sent beside each other: ten calls. Whatever a round trip takes, they go as fast as the files.
+const ROUND: usize = 10 * BATCH;
 /// A status message is its input message and up to about 4 KiB more, and must be readable too.
 const MESSAGE_MAX: usize = MAX_BYTES / 2;
 
@@ -301,28 +303,31 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Sends the messages, ten a call, while further files are stored.
+    /// Sends the messages while further files are stored: those that are ready, at most [`ROUND`], beside each other.
     async fn send_all(
         &self,
         queue: &Queue,
         mut ready: mpsc::UnboundedReceiver<Ready>,
     ) -> Result<()> {
-        let mut some = Vec::new();
-        while let Some(one) = ready.recv().await {
-            some.push(one);
-            if some.len() == BATCH {
-                self.send(queue, &mut some).await?;
+        let mut some = Vec::with_capacity(ROUND);
+        loop {
+            let room = ROUND - some.len();
+            if ready.recv_many(&mut some, room).await == 0 {
+                break;
             }
+            // A call costs the same with one message as with ten: only the last is not full.
+            let full = some.len() / BATCH * BATCH;
+            self.send(queue, some.drain(..full).collect()).await?;
         }
-        self.send(queue, &mut some).await
+        self.send(queue, some).await
     }
 
-    async fn send(&self, queue: &Queue, ready: &mut Vec<Ready>) -> Result<()> {
+    async fn send(&self, queue: &Queue, ready: Vec<Ready>) -> Result<()> {
         if ready.is_empty() {
             return Ok(());
         }
         let (jobs, bodies): (Vec<_>, Vec<_>) =
-            ready.drain(..).map(|one| (one.job, one.body)).unzip();
+            ready.into_iter().map(|one| (one.job, one.body)).unzip();
         self.ledger.harden()?;
         let mut requests = 0;
         let sent = message::send(self.cloud, queue, &bodies, &mut requests).await;

@@ -8,7 +8,7 @@ use aws_sdk_sqs::types::{
     DeleteMessageBatchRequestEntry, MessageSystemAttributeName, QueueAttributeName,
     SendMessageBatchRequestEntry,
 };
-
+use futures::{StreamExt as _, TryStreamExt as _};
 use jiff::Timestamp;
 
 use crate::aws::Cause;
@@ -20,6 +20,8 @@ pub const BATCH: usize = 10;
 /// Most bytes of all messages in one call. SQS allowed 256 KiB for most of its life and 1 MiB
 /// since August 2025; the smaller is right everywhere and ten of our messages are under 20 KiB.
 const BATCH_BYTES: usize = 256 * 1024;
+/// Calls beside each other; SQS has no limit on them for a standard queue.
+const CALLS_AT_ONCE: usize = 10;
 /// Rounds of sending what a batch call refused for the service's own reasons.
 const ROUNDS: u32 = 5;
 /// Pause after the first such round; doubled after each.
@@ -109,9 +111,13 @@ pub async fn send(
     let mut pause = FIRST_PAUSE;
     for round in 1..=ROUNDS {
         let mut again = Vec::new();
-        for call in calls(bodies, &left) {
-            *requests += 1;
-            again.extend(send_some(cloud, queue, bodies, &call, round == ROUNDS).await?);
+        let calls = calls(bodies, &left);
+        *requests += calls.len() as u64;
+        let mut sending = futures::stream::iter(&calls)
+            .map(|call| send_some(cloud, queue, bodies, call, round == ROUNDS))
+            .buffer_unordered(CALLS_AT_ONCE);
+        while let Some(refused) = sending.try_next().await? {
+            again.extend(refused);
         }
         if again.is_empty() {
             return Ok(());

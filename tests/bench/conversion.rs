@@ -20,6 +20,8 @@ const RATE: u32 = 30;
 const SECONDS: u32 = 30;
 /// So many that starting and the last one's end weigh little.
 const CLIPS: u64 = 12;
+/// From cheap to dear, and which part of the clips they convert.
+const PRESETS: [(&str, usize); 3] = [("ipod", 1), ("web", 2), ("hevc", 3)];
 /// Over the same commands alone.
 const MOST: f64 = 1.05;
 /// How the worker decodes an output.
@@ -32,12 +34,16 @@ const LIMIT: Duration = Duration::from_mins(30);
 fn a_worker_takes_little_more_than_ffmpeg_alone() {
     let beside = std::thread::available_parallelism().map_or(1, usize::from);
     let folder = tempfile::tempdir().expect("a folder");
-    let clips: Vec<PathBuf> = (0..number("CLIPS").unwrap_or(CLIPS))
+    let all: Vec<PathBuf> = (0..number("CLIPS").unwrap_or(CLIPS))
         .map(|index| clip(folder.path(), index))
         .collect();
     let mut tables = Vec::new();
     let mut slow = Vec::new();
-    for preset in ["ipod", "web"] {
+    for (preset, part) in PRESETS {
+        let clips = linked(
+            &all[..all.len().div_ceil(part)],
+            &folder.path().join(preset),
+        );
         let arguments = arguments(preset, &clips[0]);
         let mut alone = Way::new(format!("xargs -P {beside} ffmpeg"));
         let mut checked = Way::new("… and decode the output");
@@ -97,6 +103,17 @@ fn clip(folder: &Path, index: u64) -> PathBuf {
         .expect("ffmpeg starts");
     assert!(status.success());
     path
+}
+
+/// The same clips in folders of their own below `folder`: an output of another preset may bear another name.
+fn linked(clips: &[PathBuf], folder: &Path) -> Vec<PathBuf> {
+    let link = |(index, clip): (usize, &PathBuf)| {
+        let path = folder.join(index.to_string()).join(INPUT_NAME);
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("makes it");
+        std::fs::hard_link(clip, &path).expect("links");
+        path
+    };
+    clips.iter().enumerate().map(link).collect()
 }
 
 /// What the worker gives ffmpeg for such a clip, as the kernel tells it.

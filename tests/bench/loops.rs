@@ -186,19 +186,9 @@ fn run(jobs: u64, workers: usize, wait: u64) -> Duration {
     let children: Vec<Waiting> = (0..workers)
         .map(|_| Waiting::start(&yard, folder.path(), wait))
         .collect();
-    while std::fs::read_dir(folder.path()).expect("a folder").count() < workers {
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    std::fs::write(folder.path().join(GO), "").expect("writes");
+    go(folder.path(), workers);
     let start = Instant::now();
-    while yard.depth("input") != (0, 0) {
-        assert!(
-            start.elapsed() < LIMIT,
-            "{:?} are left",
-            yard.depth("input")
-        );
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    wait_empty(&yard);
     let took = start.elapsed();
     drop(children);
     let bucket = Sdk::bucket(STACK, "output");
@@ -210,11 +200,25 @@ fn run(jobs: u64, workers: usize, wait: u64) -> Duration {
     took
 }
 
+/// Waits until there is nothing left to do.
+pub(super) fn wait_empty(yard: &Yard) {
+    let start = Instant::now();
+    while yard.depth("input") != (0, 0) {
+        assert!(
+            start.elapsed() < LIMIT,
+            "{:?} are left",
+            yard.depth("input")
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 /// A worker's process; ends when dropped.
-struct Waiting(Child);
+pub(super) struct Waiting(Child);
 
 impl Waiting {
-    fn start(yard: &Yard, folder: &Path, wait: u64) -> Self {
+    /// Starts one that tells in `folder` when it is ready, and waits there for [`go`].
+    pub(super) fn start(yard: &Yard, folder: &Path, wait: u64) -> Self {
         let user_data = std::fs::read_to_string(yard.world.work().join("user-data"));
         let child = Command::new(std::env::current_exe().expect("this program"))
             .args(["--ignored", "--exact", "bench::loops::a_waiting_worker"])
@@ -230,6 +234,18 @@ impl Waiting {
             .expect("starts");
         Self(child)
     }
+
+    pub(super) fn id(&self) -> u32 {
+        self.0.id()
+    }
+}
+
+/// Lets so many workers begin, when all are ready.
+pub(super) fn go(folder: &Path, workers: usize) {
+    while std::fs::read_dir(folder).expect("a folder").count() < workers {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    std::fs::write(folder.join(GO), "").expect("writes");
 }
 
 impl Drop for Waiting {

@@ -2,7 +2,9 @@
 //! runs them one after the other; tables are kept in `target/sweeps/`, and docs/benchmark.md tells what came of them.
 
 mod conversion;
+mod files;
 mod loops;
+mod memory;
 mod plot;
 mod transfer;
 

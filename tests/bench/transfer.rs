@@ -11,45 +11,24 @@ use std::process::{Command, Stdio};
 use futures::stream::{self, StreamExt as _};
 use md5::{Digest as _, Md5};
 
+use super::files::Files;
 use super::{RUNS, Way, table, timed};
 use crate::harness::World;
-use crate::harness::lane::noise;
 use crate::harness::machine::{Access, Machine};
 use crate::harness::memory::wait_measured;
 use crate::harness::python;
 use crate::harness::sdk::Sdk;
-use crate::harness::sweep::{keep_table, number, tell};
-
-/// Small files, and the bytes of the first; each has a few more than the one before.
-const FILES: u64 = 2000;
-const SMALL: usize = 40_000;
-/// Mebibytes of the large one.
-const LARGE: u64 = 2048;
+use crate::harness::sweep::{keep_table, tell};
 
 #[test]
 #[ignore = "takes many minutes: run it by `make bench`"]
 fn files_go_and_come_as_fast_as_by_other_programs() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let count = number("FILES").unwrap_or(FILES);
-    let small = folder.path().join("small");
-    std::fs::create_dir(&small).expect("makes it");
-    for index in 0..count {
-        let bytes = SMALL + usize::try_from(index).expect("fits");
-        std::fs::write(small.join(format!("{index:05}.avi")), noise(bytes)).expect("writes");
-    }
-    let mebibytes = number("LARGE").unwrap_or(LARGE);
-    let large = folder.path().join("large");
-    std::fs::create_dir(&large).expect("makes it");
-    write_large(&large.join("film.avi"), mebibytes);
-
+    let files = Files::write();
     let mut tables = Vec::new();
     let mut slow = Vec::new();
     for (what, files) in [
-        (
-            format!("{count} files of about {} kB", SMALL / 1000),
-            &small,
-        ),
-        (format!("one file of {mebibytes} MiB"), &large),
+        (files.small_ones(), &files.small),
+        (files.large_one(), &files.large),
     ] {
         let (sent, fetched) = compare(files);
         for (verb, ways) in [("send", sent), ("fetch", fetched)] {
@@ -81,19 +60,6 @@ fn files_go_and_come_as_fast_as_by_other_programs() {
     }
     keep_table("bench-transfer.txt", &tables.join("\n"));
     assert!(slow.is_empty(), "slower than the faster: {slow:?}");
-}
-
-/// Bytes that nothing can pack: what `noise` makes, with the number of each mebibyte in front.
-fn write_large(path: &Path, mebibytes: u64) {
-    use std::io::Write as _;
-
-    let mut file = std::io::BufWriter::new(std::fs::File::create(path).expect("a file"));
-    let piece = noise((1 << 20) - 8);
-    for index in 0..mebibytes {
-        file.write_all(&index.to_le_bytes()).expect("writes");
-        file.write_all(&piece).expect("writes");
-    }
-    file.flush().expect("writes");
 }
 
 /// A way, and the most memory that it had in any run, in KiB.

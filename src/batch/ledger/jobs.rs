@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use muck_worker::message::{Status, StatusMessage};
 use rusqlite::{OptionalExtension as _, Row, Transaction, params};
 
-use super::{Batch, Ledger, make_batch, time, whole};
+use super::{Batch, Ledger, execute, make_batch, query_row, time, whole};
 use crate::batch::statistics::JobTimes;
 use crate::error::Result;
 
@@ -108,7 +108,7 @@ impl Ledger {
     pub fn add_job(&self, batch: &Batch, job: &NewJob, queue_made: i64) -> Result<(i64, bool)> {
         self.lightly(|connection| {
             let change = connection.transaction()?;
-            change.execute(
+            execute(&change,
                 "INSERT OR IGNORE INTO jobs (batch, input_key, name, location, preset, size, created, queue_made)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
                 params![
@@ -116,7 +116,7 @@ impl Ledger {
                     Timestamp::now().as_millisecond(), queue_made
                 ],
             )?;
-            let (id, sent, made): (i64, Option<i64>, i64) = change.query_row(
+            let (id, sent, made): (i64, Option<i64>, i64) = query_row(&change,
                 "SELECT id, sent, queue_made FROM jobs WHERE batch = ?1 AND input_key = ?2 AND name = ?3
                  AND location = ?4 AND preset = ?5",
                 params![batch.id, job.input_key, job.name, job.location, job.preset],
@@ -124,15 +124,15 @@ impl Ledger {
             )?;
             let again = made != queue_made;
             if again {
-                change.execute("DELETE FROM outputs WHERE job = ?1", [id])?;
-                change.execute("DELETE FROM fetched WHERE job = ?1", [id])?;
-                change.execute(
+                execute(&change, "DELETE FROM outputs WHERE job = ?1", [id])?;
+                execute(&change, "DELETE FROM fetched WHERE job = ?1", [id])?;
+                execute(&change,
                     "UPDATE jobs SET queue_made = ?2, sent = NULL, status = NULL, error = NULL, server = NULL,
                      host = NULL, instance = NULL, service_read = NULL, service_write = NULL, message = NULL
                      WHERE id = ?1",
                     params![id, queue_made],
                 )?;
-                change.execute(
+                execute(&change,
                     "UPDATE batches SET removed = NULL WHERE id = ?1",
                     [batch.id],
                 )?;
@@ -148,7 +148,8 @@ impl Ledger {
         self.lightly(|connection| {
             let change = connection.transaction()?;
             for job in jobs {
-                change.execute(
+                execute(
+                    &change,
                     "UPDATE jobs SET sent = ?2 WHERE id = ?1",
                     params![job, now.as_millisecond()],
                 )?;
@@ -297,14 +298,16 @@ impl Ledger {
         self.lightly(|connection| {
             let change = connection.transaction()?;
             for one in outputs {
-                change
-                    .prepare_cached(
-                        "INSERT OR REPLACE INTO fetched (job, ordinal, folder, file) VALUES (?1, ?2, ?3, ?4)",
-                    )?
-                    .execute(params![one.job, one.ordinal, folder, one.file])?;
-                change
-                    .prepare_cached("UPDATE outputs SET size = ?3 WHERE job = ?1 AND ordinal = ?2")?
-                    .execute(params![one.job, one.ordinal, whole(one.bytes)])?;
+                execute(
+                    &change,
+                    "INSERT OR REPLACE INTO fetched (job, ordinal, folder, file) VALUES (?1, ?2, ?3, ?4)",
+                    params![one.job, one.ordinal, folder, one.file],
+                )?;
+                execute(
+                    &change,
+                    "UPDATE outputs SET size = ?3 WHERE job = ?1 AND ordinal = ?2",
+                    params![one.job, one.ordinal, whole(one.bytes)],
+                )?;
             }
             change.commit()
         })
@@ -335,7 +338,8 @@ fn record_one(
 ) -> rusqlite::Result<Option<i64>> {
     let status = told.status;
     let job = find_or_add(change, place, told)?;
-    let (known, redriven): (Option<String>, Option<i64>) = change.query_row(
+    let (known, redriven): (Option<String>, Option<i64>) = query_row(
+        change,
         "SELECT status, redriven FROM jobs WHERE id = ?1",
         [job],
         |row| Ok((row.get(0)?, row.get(1)?)),
@@ -352,7 +356,7 @@ fn record_one(
     if !better {
         return Ok(None);
     }
-    change.execute(
+    execute(change,
         "UPDATE jobs SET status = ?2, error = ?3, server = ?4, host = ?5, instance = ?6, service_read = ?7,
          service_write = ?8, message = ?9 WHERE id = ?1",
         params![
@@ -368,9 +372,10 @@ fn record_one(
         ],
     )?;
     // Those that a failure told of, whoever wrote it, are not the conversion's.
-    change.execute("DELETE FROM outputs WHERE job = ?1", [job])?;
+    execute(change, "DELETE FROM outputs WHERE job = ?1", [job])?;
     for (ordinal, output) in status.outputs.iter().enumerate() {
-        change.execute(
+        execute(
+            change,
             "INSERT INTO outputs (job, ordinal, bucket, key, mime, name)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
             params![
@@ -393,14 +398,21 @@ fn find_or_add(change: &Transaction<'_>, place: i64, told: &Told<'_>) -> rusqlit
     let location = input.original_location.as_deref().unwrap_or_default();
     let preset = input.preset.as_deref().unwrap_or_default();
     let now = Timestamp::now().as_millisecond();
-    change.execute(
+    execute(change,
         "INSERT OR IGNORE INTO jobs (batch, input_key, name, location, preset, size, created, queue_made, sent)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?7)",
         params![batch, input.input_key, input.original_file_name, location, preset, whole(input.size), now],
     )?;
-    change.query_row(
+    query_row(
+        change,
         "SELECT id FROM jobs WHERE batch = ?1 AND input_key = ?2 AND name = ?3 AND location = ?4 AND preset = ?5",
-        params![batch, input.input_key, input.original_file_name, location, preset],
+        params![
+            batch,
+            input.input_key,
+            input.original_file_name,
+            location,
+            preset
+        ],
         |row| row.get(0),
     )
 }
