@@ -72,7 +72,7 @@ bench-teardown:
 	cargo build --workspace --all-targets
 	OBJECTS="$(OBJECTS)" cargo test --workspace --test stories -- --ignored teardown_bench
 
-# The worker beside ffmpeg alone, submit and results beside s5cmd and aws, many workers beside one; an hour and a half on
+# The worker beside ffmpeg alone, submit and results beside s5cmd and aws, many workers beside one, memory; an hour and a half on
 # a machine that does nothing else. Tables are kept in target/sweeps/. CLIPS, FILES, LARGE, JOBS and WAIT make it smaller.
 bench:
 	sh scripts/prerequisites.sh test

@@ -78,7 +78,8 @@ pub fn judge(yard: &Yard, md5: &str) -> Result<String, String> {
     let outputs_are_there = told
         .iter()
         .flat_map(|one| &one.outputs)
-        .all(|one| yard.written(&one.key).len() == 1);
+        // Whoever follows one that died stores the same again.
+        .all(|one| !yard.written(&one.key).is_empty());
     let outcome = format!(
         "{} verdict, {} told, {dead} dead",
         verdicts.len(),

@@ -4,13 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use aws_sdk_s3::types::{BucketVersioningStatus, VersioningConfiguration};
 use muck_worker::message::Status;
 use muck_worker::verdict::Verdict;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
-use crate::harness::sdk::Sdk;
 use crate::harness::sweep::{fresh_seed, keep_table, number, seed, tell};
 use crate::harness::yard::{STACK, Worker, Yard};
 use crate::worker_kill::numbered;
@@ -58,16 +56,6 @@ fn soak(size: &Size) {
     tell(format!("soak: SEED={seed}"));
     let mut random = StdRng::seed_from_u64(seed);
     let yard = Yard::open();
-    // Each write of a verdict is a version of its own: so a second one could be seen.
-    let keep = VersioningConfiguration::builder()
-        .status(BucketVersioningStatus::Enabled)
-        .build();
-    let call = yard.sdk.s3.put_bucket_versioning();
-    let call = call
-        .bucket(Sdk::bucket(STACK, "output"))
-        .versioning_configuration(keep);
-    yard.sdk.run(call.send()).expect("keeps versions");
-
     let clip = tiny_clip(&yard);
     let twice = (size.jobs * TWICE_PERCENT).div_ceil(100);
     let sent_twice = rand::seq::index::sample(&mut random, size.jobs, twice).into_vec();
@@ -102,7 +90,7 @@ fn soak(size: &Size) {
             workers[victim] = start();
             kills += 1;
             if kills % 15 == 0 {
-                let (verdicts, left) = (yard.written("verdicts/").len(), yard.depth("input"));
+                let (verdicts, left) = (writes(&yard, "verdicts/").len(), yard.depth("input"));
                 tell(format!(
                     "{verdicts} verdicts, {left:?} messages, {kills} kills"
                 ));
@@ -166,17 +154,17 @@ struct Outcome {
 
 impl Outcome {
     fn of(yard: &Yard, jobs: &BTreeSet<String>) -> Self {
-        let writes = writes(yard, "verdicts/");
-        let outputs = writes_keys(yard, "media/");
+        let verdicts = writes(yard, "verdicts/");
+        let outputs = writes(yard, "media/");
         let mut lost = jobs.clone();
         let mut unexpected = 0;
-        for key in writes.keys() {
+        for key in verdicts.keys() {
             let text = String::from_utf8(yard.object(key)).expect("UTF-8");
             let verdict = Verdict::parse(&text).expect("a verdict");
             let whole = verdict
                 .outputs
                 .iter()
-                .all(|o| outputs.contains(&o.content.key));
+                .all(|o| outputs.contains_key(&o.content.key));
             if verdict.status != Status::Converted || !jobs.contains(&verdict.input.md5) {
                 unexpected += 1;
             }
@@ -187,38 +175,18 @@ impl Outcome {
         Self {
             lost: lost.len(),
             unexpected,
-            duplicates: writes.values().filter(|count| **count > 1).count(),
+            duplicates: verdicts.values().filter(|count| **count > 1).count(),
         }
     }
-}
-
-fn writes_keys(yard: &Yard, prefix: &str) -> BTreeSet<String> {
-    writes(yard, prefix).into_keys().collect()
 }
 
 /// How often each object below `prefix` was written.
 fn writes(yard: &Yard, prefix: &str) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
-    let (mut key, mut version) = (None, None);
-    loop {
-        let call = yard.sdk.s3.list_object_versions();
-        let call = call
-            .bucket(Sdk::bucket(STACK, "output"))
-            .prefix(prefix)
-            .set_key_marker(key.take())
-            .set_version_id_marker(version.take());
-        let answer = yard.sdk.run(call.send()).expect("lists");
-        for one in answer.versions() {
-            *counts
-                .entry(one.key().expect("a key").to_owned())
-                .or_default() += 1;
-        }
-        if answer.is_truncated() != Some(true) {
-            return counts;
-        }
-        key = answer.next_key_marker().map(str::to_owned);
-        version = answer.next_version_id_marker().map(str::to_owned);
+    for key in yard.written(prefix) {
+        *counts.entry(key).or_default() += 1;
     }
+    counts
 }
 
 /// Three frames of 64×48.

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use futures::future::try_join_all;
 use jiff::Timestamp;
-use muck_worker::progress::{EVERY, FileReport, PREFIX, Report, VERSION};
+use muck_worker::progress::{AT_LEAST_EVERY, EVERY, FileReport, PREFIX, Report, VERSION};
 use muck_worker::text::printable_short;
 use serde::Serialize;
 
@@ -12,8 +12,8 @@ use crate::cloud::Cloud;
 use crate::error::Result;
 use crate::resources::object::{self, Listed, Place};
 
-/// Reports that are older are of workers that have died: one that works has news each [`EVERY`], and a
-/// film that is converted at 1 % in half a minute is the slowest that is told of.
+/// Reports that are older are of workers that have died: one with a file in hand reports twice in that time
+/// ([`AT_LEAST_EVERY`]).
 const FRESH_SECONDS: i64 = 60;
 /// A report has some hundred bytes a file; what is much longer isn't one.
 const MOST_BYTES: u64 = 1 << 20;
@@ -59,7 +59,7 @@ fn read(text: &[u8]) -> Vec<AtWork> {
 }
 
 fn is_fresh(object: &Listed, now: Timestamp) -> bool {
-    const { assert!(FRESH_SECONDS > EVERY.as_secs().cast_signed()) };
+    const { assert!(FRESH_SECONDS > (EVERY.as_secs() + AT_LEAST_EVERY.as_secs()).cast_signed()) };
     object
         .written
         .is_some_and(|at| now.as_second() - at.as_second() <= FRESH_SECONDS)

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use aws_sdk_s3::types::{BucketVersioningStatus, VersioningConfiguration};
 use aws_sdk_sqs::types::{MessageSystemAttributeName, QueueAttributeName};
 use md5::{Digest as _, Md5};
 
@@ -29,6 +30,18 @@ pub struct Yard {
 pub struct Worker {
     pub child: Child,
     pub log: PathBuf,
+}
+
+/// Makes each write into the output bucket a version of its own: so a second one can be seen.
+fn keep_versions(sdk: &Sdk) {
+    let keep = VersioningConfiguration::builder()
+        .status(BucketVersioningStatus::Enabled)
+        .build();
+    let call = sdk.s3.put_bucket_versioning();
+    let call = call
+        .bucket(Sdk::bucket(STACK, "output"))
+        .versioning_configuration(keep);
+    sdk.run(call.send()).expect("keeps versions");
 }
 
 impl Yard {
@@ -61,6 +74,7 @@ impl Yard {
             Sdk::bucket(STACK, "output"),
         );
         world.file("user-data", user_data);
+        keep_versions(&sdk);
         Self {
             input: queue("input"),
             faults: Faults::of(&world),
@@ -214,27 +228,24 @@ impl Yard {
         }
     }
 
-    /// Keys of all versions of all objects in the output bucket below `prefix`, so often as they were written.
+    /// Keys of all versions of all objects in the output bucket below `prefix`: each so often as it was written.
     pub fn written(&self, prefix: &str) -> Vec<String> {
         let mut keys = Vec::new();
-        let mut token: Option<String> = None;
+        let (mut key, mut version) = (None, None);
         loop {
-            let call = self.sdk.s3.list_objects_v2();
+            let call = self.sdk.s3.list_object_versions();
             let call = call
                 .bucket(Sdk::bucket(STACK, "output"))
                 .prefix(prefix)
-                .set_continuation_token(token);
+                .set_key_marker(key.take())
+                .set_version_id_marker(version.take());
             let answer = self.sdk.run(call.send()).expect("lists");
-            keys.extend(
-                answer
-                    .contents()
-                    .iter()
-                    .filter_map(|one| one.key().map(str::to_owned)),
-            );
-            token = answer.next_continuation_token().map(str::to_owned);
-            if token.is_none() {
+            keys.extend((answer.versions().iter()).filter_map(|one| one.key().map(str::to_owned)));
+            if answer.is_truncated() != Some(true) {
                 return keys;
             }
+            key = answer.next_key_marker().map(str::to_owned);
+            version = answer.next_version_id_marker().map(str::to_owned);
         }
     }
 

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 
@@ -27,6 +27,9 @@ const LEAST_LIMIT: f64 = 600.0;
 /// … but never longer, in seconds: SQS takes a message back 12 hours after it was received,
 /// whatever the worker asks, and there must be time left to store the output.
 const MOST_LIMIT: f64 = 11.0 * 3600.0;
+
+/// Decoding an output may take what is left of its conversion's time, and this long in any case.
+const LEAST_DECODING: Duration = Duration::from_mins(10);
 
 /// Converts videos with ffmpeg.
 #[derive(Debug)]
@@ -90,21 +93,24 @@ impl ConvertVideo {
         work: &Path,
         progress: &Progress,
     ) -> Result<Vec<OutputFile>, ServiceError> {
-        let limit = time_limit(span.length());
+        let (began, limit) = (Instant::now(), time_limit(span.length()));
+        let goal = goal(plan, span);
         let mut told = 0;
         let made = self
             .tools
             .convert(work, plan, limit, &mut |made| {
-                progress.report(made.out_time_us as f64 / 1e6, span.length());
+                progress.report(made.out_time_us as f64 / 1e6, goal);
                 // A line every ten seconds of film at most: consoles keep 64 KiB.
                 let seconds = made.out_time_us / 1_000_000;
                 if seconds >= told + 10 {
                     told = seconds;
-                    tracing::info!("converted {seconds} s of {:.0} s", span.length());
+                    tracing::info!("converted {seconds} s of {goal:.0} s");
                 }
             })
             .await?;
-        self.check(source, plan, made, work, limit).await
+        let left = limit.saturating_sub(began.elapsed());
+        self.check(source, plan, made, work, left.max(LEAST_DECODING))
+            .await
     }
 
     /// Checks the files that a plan promised, in its order.
@@ -226,6 +232,21 @@ fn read_playlist(path: &Path) -> Result<String, ServiceError> {
         return Err(missing("the playlist is too long".to_owned()));
     }
     std::fs::read_to_string(path).map_err(|e| missing(e.to_string()))
+}
+
+/// Seconds of film after which a plan's longest output is done; 0 where only pictures are made, of which none can tell.
+fn goal(plan: &Plan, span: Span) -> f64 {
+    let of_output = |check: &Check| match check {
+        Check::Media(expect) if expect.pictures.is_none() => Some(
+            expect
+                .seconds
+                .map_or(f64::INFINITY, f64::from)
+                .min(span.length()),
+        ),
+        _ => None,
+    };
+    let seconds = plan.files.iter().filter_map(|file| of_output(&file.check));
+    seconds.fold(0.0, f64::max)
 }
 
 /// How long converting a film of that many seconds may take.

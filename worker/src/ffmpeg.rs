@@ -37,9 +37,11 @@ pub const MAX_PIXELS: u64 = 8192 * 4320;
 /// with one bad frame.
 const MAX_ERROR_RATE: &str = "0.1";
 
-/// ffprobe reads the whole file without decoding it; disks do that faster than 10 MB/s, so ten minutes are enough for all
-/// but the largest files.
+/// Looking at a file takes programs to start and disks to answer …
 const PROBE_LIMIT: Duration = Duration::from_mins(10);
+
+/// … and reading all of it without decoding. The slowest volumes, which many jobs may share, do that faster than so many bytes a second.
+const PROBE_SPEED: u64 = 5_000_000;
 
 /// An output may have this many times the bytes of its input …
 const OUTPUT_TIMES: u64 = 8;
@@ -376,13 +378,14 @@ impl Tools {
         input: &str,
         on_line: &mut (dyn FnMut(&str) + Send),
     ) -> Result<String, FfmpegError> {
+        let bytes = std::fs::metadata(folder.join(input)).map_or(0, |facts| facts.len());
         let name = program.file_name().unwrap_or_default().to_string_lossy();
         let call = Call {
             program,
             args,
             folder,
             input,
-            bounds: Bounds::reading(PROBE_LIMIT),
+            bounds: Bounds::reading(PROBE_LIMIT + Duration::from_secs(bytes / PROBE_SPEED)),
         };
         self.run(&name, &call, on_line).await
     }

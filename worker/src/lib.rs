@@ -34,6 +34,7 @@ pub mod inbox;
 pub mod instance;
 pub mod jail;
 pub mod media;
+mod memory;
 pub mod message;
 #[cfg(test)]
 mod mutation;

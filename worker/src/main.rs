@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use aws_config::SdkConfig;
 use clap::Parser;
 use clap::builder::FalseyValueParser;
 use muck_worker::clock::{Clock as _, SystemClock};
@@ -146,72 +147,35 @@ async fn run(args: &Args, log: &RecentLog) -> Result<Ended, Failure> {
     if let Some(name) = &args.service {
         name.clone_into(&mut data.service);
     }
-    let slots = args.slots.unwrap_or(data.slots).count();
-    let (jail, checked) = jail(args, slots).await?;
-    tracing::info!("{checked}");
-    let service = service::named(&data.service, jail).await?;
-
     let config = aws::load(&data.region).await;
-    let sqs = aws_sdk_sqs::Client::new(&config);
-    let failed = data
-        .failed_queue
-        .as_ref()
-        .map(|url| SqsQueue::new(sqs.clone(), url));
     let store = S3Store::new(aws::s3(&config), &data.account);
-    let clock = SystemClock;
-    let space = Space::of(&args.work_dir);
-    let desk = Desk::new(slots);
-    let worker = Worker {
-        service: service.as_ref(),
-        inbox: &SqsQueue::new(sqs.clone(), &data.input_queue),
-        outbox: &SqsQueue::new(sqs, &data.output_queue),
-        failed: failed.as_ref().map(|queue| queue as &dyn Outbox),
-        store: &store,
-        clock: &clock,
-        data: &data,
-        machine: &machine,
-        space: &space,
-        desk: &desk,
-        hold: Duration::from_secs(args.hold),
-        leaving,
-    };
-    tracing::info!(
-        "muck-worker {} runs {} in {} slots for the stack {} on {}",
-        env!("CARGO_PKG_VERSION"),
-        data.service,
-        desk.slots(),
-        text::printable(&data.stack),
-        text::printable(&machine.host),
-    );
-    worker.wait_ready().await?;
+    // Without an instance id several may run on one host.
+    let name = (machine.instance_id.clone())
+        .unwrap_or_else(|| format!("{}-{}", machine.host, std::process::id()));
     let notifier = data
         .notify_topic
         .as_ref()
         .map(|t| Notifier::new(aws_sdk_sns::Client::new(&config), t));
     let tell = async |happened: &str| {
         if let Some(notifier) = &notifier {
-            let body = notify::body(&data, &machine, happened, clock.now());
+            let body = notify::body(&data, &machine, happened, SystemClock.now());
             notifier
                 .send(&notify::subject(&data, happened), &body)
                 .await;
         }
     };
-    tell("Starting").await;
-    // Without an instance id several may run on one host.
-    let name = (machine.instance_id.clone())
-        .unwrap_or_else(|| format!("{}-{}", machine.host, std::process::id()));
-    let publisher = Publisher {
-        store: &store,
-        clock: &clock,
+    let start = Start {
+        args,
+        data: &data,
         machine: &machine,
-        desk: &desk,
-        bucket: &data.output_bucket,
+        config: &config,
+        store: &store,
         name: &name,
     };
-    let ended = publisher.beside(worker.run()).await;
+    let ended = work(start, leaving, async || tell("Starting").await).await;
     let why = match &ended {
         Ok(ended) => describe(*ended).to_owned(),
-        Err(error) => error.to_string(),
+        Err(error) => aws::chain(error.as_ref()),
     };
     tracing::info!("end: {why}");
     let last_words = format!("Shutting Down: {why}");
@@ -227,7 +191,78 @@ async fn run(args: &Args, log: &RecentLog) -> Result<Ended, Failure> {
     if let Err(error) = stored {
         tracing::warn!("{error}");
     }
-    Ok(ended?)
+    ended
+}
+
+/// What is known before the work can begin.
+struct Start<'a> {
+    args: &'a Args,
+    data: &'a UserData,
+    machine: &'a Machine,
+    config: &'a SdkConfig,
+    store: &'a S3Store,
+    /// The instance's, or one that no other worker has.
+    name: &'a str,
+}
+
+/// From the trial of the jail to the end of the work; `begun` is told when the queue was reached.
+async fn work(
+    start: Start<'_>,
+    leaving: Leaving,
+    begun: impl AsyncFnOnce(),
+) -> Result<Ended, Failure> {
+    let Start {
+        args,
+        data,
+        machine,
+        config,
+        store,
+        name,
+    } = start;
+    let slots = args.slots.unwrap_or(data.slots).count();
+    let (jail, checked) = jail(args, slots).await?;
+    tracing::info!("{checked}");
+    let service = service::named(&data.service, jail).await?;
+    let sqs = aws_sdk_sqs::Client::new(config);
+    let failed = data
+        .failed_queue
+        .as_ref()
+        .map(|url| SqsQueue::new(sqs.clone(), url));
+    let space = Space::of(&args.work_dir);
+    let desk = Desk::new(slots);
+    let worker = Worker {
+        service: service.as_ref(),
+        inbox: &SqsQueue::new(sqs.clone(), &data.input_queue),
+        outbox: &SqsQueue::new(sqs, &data.output_queue),
+        failed: failed.as_ref().map(|queue| queue as &dyn Outbox),
+        store,
+        clock: &SystemClock,
+        data,
+        machine,
+        space: &space,
+        desk: &desk,
+        hold: Duration::from_secs(args.hold),
+        leaving,
+    };
+    tracing::info!(
+        "muck-worker {} runs {} in {} slots for the stack {} on {}",
+        env!("CARGO_PKG_VERSION"),
+        data.service,
+        desk.slots(),
+        text::printable(&data.stack),
+        text::printable(&machine.host),
+    );
+    worker.wait_ready().await?;
+    begun().await;
+    let publisher = Publisher {
+        store,
+        clock: &SystemClock,
+        machine,
+        desk: &desk,
+        bucket: &data.output_bucket,
+        name,
+    };
+    Ok(publisher.beside(worker.run()).await?)
 }
 
 /// The jail for what will be run in so many slots, tried.

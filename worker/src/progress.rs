@@ -1,12 +1,14 @@
 //! How far a worker is, for people who wait: one small object, `progress/<instance>.json`.
 //!
-//! It is put every ten seconds at most and only if it says something new, so an instance that works
-//! pays for 360 requests an hour, and one that waits for none.
+//! It is put every ten seconds at most, and only if it says something new or, while a file is in hand, half a minute has passed: who
+//! reads it takes silence for death. So an instance that works pays for 360 requests an hour at most, and one that
+//! waits for none.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 use crate::clock::Clock;
 use crate::dates::whole_seconds;
@@ -19,6 +21,9 @@ pub const PREFIX: &str = "progress/";
 
 /// How often it is put at most.
 pub const EVERY: Duration = Duration::from_secs(10);
+
+/// How often it is put at least while a file is in hand, whether or not it says something new.
+pub const AT_LEAST_EVERY: Duration = Duration::from_secs(30);
 
 /// [`Report::version`]: it changes when a field changes its meaning. Readers ignore fields that they
 /// don't know.
@@ -100,14 +105,15 @@ impl Publisher<'_> {
     /// Puts reports as long as `work` goes on, and a last one if there was any.
     pub async fn beside<T>(&self, work: impl Future<Output = T>) -> T {
         let mut last: Vec<FileReport> = Vec::new();
-        let mut put_any = false;
+        let mut last_put: Option<Instant> = None;
         let publishing = async {
             loop {
                 tokio::time::sleep(EVERY).await;
                 let files = self.files();
-                if files != last {
+                let silent = last_put.is_none_or(|at| at.elapsed() >= AT_LEAST_EVERY);
+                if files != last || (silent && !files.is_empty()) {
                     last.clone_from(&files);
-                    put_any = true;
+                    last_put = Some(Instant::now());
                     self.put(files, false).await;
                 }
             }
@@ -116,7 +122,7 @@ impl Publisher<'_> {
             done = work => done,
             () = publishing => unreachable!("it is published for ever"),
         };
-        if put_any {
+        if last_put.is_some() {
             self.put(Vec::new(), true).await;
         }
         done

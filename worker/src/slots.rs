@@ -1,8 +1,9 @@
 //! How many files are worked on beside each other.
 
 use std::fmt;
-use std::path::Path;
 use std::str::FromStr;
+
+use crate::memory;
 
 /// Memory that a conversion may take, in bytes: x264 with a lookahead of 40 frames of 3840×2160 and
 /// ffmpeg's own frame threads stay under it.
@@ -34,7 +35,7 @@ impl Slots {
             Self::Fixed(count) => count,
             Self::Auto => carried(
                 std::thread::available_parallelism().map_or(1, usize::from),
-                memory(),
+                memory::of_this_machine(),
             ),
         }
     }
@@ -46,27 +47,6 @@ fn carried(cores: usize, memory: Option<u64>) -> usize {
         usize::try_from(bytes.saturating_sub(SYSTEM_BYTES) / SLOT_BYTES).unwrap_or(usize::MAX)
     });
     (cores / SLOT_THREADS).min(by_memory).max(1)
-}
-
-/// The memory of the machine, or of the control group that limits it, in bytes.
-fn memory() -> Option<u64> {
-    let machine = std::fs::read_to_string("/proc/meminfo")
-        .ok()
-        .and_then(|text| total_of(&text));
-    let group = std::fs::read_to_string(Path::new("/sys/fs/cgroup/memory.max"))
-        .ok()
-        .and_then(|text| text.trim().parse::<u64>().ok());
-    match (machine, group) {
-        (Some(machine), Some(group)) => Some(machine.min(group)),
-        (machine, group) => machine.or(group),
-    }
-}
-
-/// `MemTotal` of proc(5)'s meminfo, which is in KiB.
-fn total_of(meminfo: &str) -> Option<u64> {
-    let line = meminfo.lines().find_map(|l| l.strip_prefix("MemTotal:"))?;
-    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kib * 1024)
 }
 
 /// Not a number of slots.
@@ -110,7 +90,6 @@ mod tests {
         assert_eq!(carried(2, Some(8 * GIB)), 2);
         assert_eq!(carried(2, Some(GIB)), 1);
         assert_eq!(carried(3, None), 3);
-        assert_eq!(total_of("MemTotal:  16 kB\nMemFree: 8 kB\n"), Some(16384));
         assert!(Slots::Auto.count() >= 1);
     }
 

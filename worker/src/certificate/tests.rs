@@ -147,7 +147,7 @@ fn what_cannot_be_decoded_whole_is_not_right() {
 
 #[test]
 fn each_wrong_thing_is_told() {
-    let cases: [(Examined, &str); 7] = [
+    let cases: [(Examined, &str); 8] = [
         (
             file("mpeg4", (320, 240), (30_000, 1001), 2.0, true),
             "2.0 s of video, not 4.0 s",
@@ -167,6 +167,15 @@ fn each_wrong_thing_is_told() {
         (
             file("mpeg4", (320, 240), (30_000, 1001), 4.0, false),
             "0 audio streams, not 1",
+        ),
+        (
+            {
+                let mut cut = file("mpeg4", (320, 240), (30_000, 1001), 4.0, false);
+                cut.media.streams.push(ipod().media.streams[1].clone());
+                cut.packets.add(1, Some(0.0), 1.0);
+                cut
+            },
+            "1.0 s of sound, not 4.0 s",
         ),
         (Examined::default(), "the output has no video"),
         (

@@ -5,15 +5,22 @@ use std::path::Path;
 /// Folders in folders deeper than this are not gone into: no preset makes any.
 const MOST_LEVELS: usize = 8;
 
-/// Bytes of all files in a folder, as far as it can be read; files that go meanwhile count nothing.
+/// More files and folders than this are too much, however small: presets make some ten.
+const MOST_ENTRIES: u32 = 10_000;
+
+/// Bytes of all files in a folder (blocking); files that go meanwhile count nothing. What is too deep or too many to be counted is
+/// as many bytes as there can be.
 pub(super) fn size(folder: &Path) -> u64 {
-    let mut sum = 0;
-    // An error never comes from here: what can't be read is passed over.
-    let _ = walk(folder, MOST_LEVELS, &mut |path| {
+    let (mut sum, mut entries) = (0, 0);
+    let counted = walk(folder, MOST_LEVELS, &mut |path| {
         sum += std::fs::symlink_metadata(path).map_or(0, |facts| facts.len());
+        entries += 1;
+        if entries > MOST_ENTRIES {
+            return Err(name(path));
+        }
         Ok(())
     });
-    sum
+    counted.map_or(u64::MAX, |()| sum)
 }
 
 /// Whether all in a folder is files and folders. A link would lead whoever opens it, with the worker's rights, to any
@@ -69,6 +76,9 @@ mod tests {
         std::fs::write(at("output.mov"), [0; 300]).expect("written");
         assert_eq!(only_files(folder.path()), Ok(()));
         assert!((1000..1_000_000).contains(&size(folder.path())));
+        let deep = tempfile::tempdir().expect("a folder");
+        std::fs::create_dir_all(deep.path().join("1/2/3/4/5/6/7/8")).expect("made");
+        assert_eq!(size(deep.path()), u64::MAX);
         std::os::unix::fs::symlink("/etc/passwd", at("hls/2\u{1b}.ts")).expect("linked");
         assert_eq!(only_files(folder.path()), Err("2\\u{1b}.ts".to_owned()));
     }

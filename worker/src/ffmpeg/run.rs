@@ -164,13 +164,17 @@ pub(super) async fn run(
     };
     drop(watching);
     group.0 = None;
+    let written = folder::size(call.folder).saturating_sub(written_before);
+    if call.bounds.access == Access::Write && written > call.bounds.output {
+        return Err(RunError::WroteTooMuch(call.bounds.output));
+    }
     let mut exit = Exit {
         code: status.code(),
         signal: status.signal(),
         last_line,
         spent: Spent {
             wall_seconds: began.elapsed().as_secs_f64(),
-            written_bytes: folder::size(call.folder).saturating_sub(written_before),
+            written_bytes: written,
             ..Spent::default()
         },
     };

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use nix::sys::resource::Resource;
 
+use crate::memory;
+
 /// Memory that is left to the system and to the worker, in bytes. A Debian without a desktop takes 100 to
 /// 150 MiB, the worker with transfers in flight less than 100 MiB.
 const SPARE_MEMORY: u64 = 256 << 20;
@@ -43,21 +45,13 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// This machine, by `/proc/meminfo` and the scheduler's affinity. Where the former can't be read the memory counts as 1 GiB.
+    /// This machine, as its control group and the scheduler's affinity bound it. Memory that isn't known counts as 1 GiB.
     pub fn of_this() -> Self {
-        let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
         Self {
-            memory: total(&meminfo).unwrap_or(1 << 30),
+            memory: memory::of_this_machine().unwrap_or(1 << 30),
             processors: std::thread::available_parallelism().map_or(1, |n| n.get() as u64),
         }
     }
-}
-
-/// `MemTotal:  16306152 kB`, in bytes.
-fn total(meminfo: &str) -> Option<u64> {
-    let line = meminfo.lines().find(|line| line.starts_with("MemTotal:"))?;
-    let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
-    Some(kib << 10)
 }
 
 /// What one job may take, whatever it is.
@@ -169,19 +163,5 @@ mod tests {
             processors: 96,
         };
         assert_eq!(Limits::of(huge, 2).memory, MOST_MEMORY);
-    }
-
-    #[test]
-    fn this_machine_is_measured() {
-        assert_eq!(
-            total("MemFree: 1 kB\nMemTotal:       16306152 kB\n"),
-            Some(16_306_152 << 10)
-        );
-        assert_eq!(total("nothing"), None);
-        let machine = Machine::of_this();
-        assert!(
-            machine.memory > 1 << 28 && machine.processors > 0,
-            "{machine:?}"
-        );
     }
 }

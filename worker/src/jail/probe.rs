@@ -8,6 +8,8 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::{ExitCode, Stdio};
+use std::sync::{Arc, RwLock};
+use std::thread::Builder;
 use std::time::Duration;
 
 use nix::mount::{MsFlags, mount};
@@ -31,6 +33,9 @@ const METADATA: &str = "169.254.169.254:80";
 
 /// How long a connection that isn't refused is waited for.
 const CONNECT_LIMIT: Duration = Duration::from_secs(1);
+
+/// Bytes of stack of a thread that does nothing.
+const THREAD_STACK: usize = 64 << 10;
 
 /// What may be seen at the top.
 const TOP: [&str; 11] = [
@@ -307,6 +312,7 @@ pub(super) fn main(words: &[OsString]) -> ExitCode {
     for (name, good) in limits_hold(limits) {
         holds(&format!("the limit {name} holds"), good);
     }
+    holds("it can't fill the machine with processes", bounded(limits));
 
     let mut text = String::new();
     for (what, good) in &tried {
@@ -318,6 +324,28 @@ pub(super) fn main(words: &[OsString]) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
     }
+}
+
+/// Starts as many threads as the kernel lets it, which count as processes there: whether they come to an end.
+fn bounded(argument: &str) -> bool {
+    let Some((limits, _)) = inside::read(argument) else {
+        return false;
+    };
+    let gate = Arc::new(RwLock::new(()));
+    let closed = gate.write();
+    let start = |_| {
+        let gate = Arc::clone(&gate);
+        let wait = move || drop(gate.read());
+        Builder::new().stack_size(THREAD_STACK).spawn(wait).ok()
+    };
+    // Fewer than the limit: we are one ourselves.
+    let started: Vec<_> = (0..limits.processes).map_while(start).collect();
+    let fewer = (started.len() as u64) < limits.processes;
+    drop(closed);
+    for thread in started {
+        let _ = thread.join();
+    }
+    fewer
 }
 
 /// Whether each limit is what was asked for, soft and hard.

@@ -65,6 +65,20 @@ pub enum Rate {
     Source,
 }
 
+/// Formats of still pictures. A file of them is read as what its preset says, which may come with a message: none of
+/// these can name another file.
+const PICTURES: [&str; 9] = [
+    "mjpeg",
+    "jpeg_pipe",
+    "png_pipe",
+    "apng",
+    "webp_pipe",
+    "bmp_pipe",
+    "tiff_pipe",
+    "gif",
+    "jpegxl_pipe",
+];
+
 impl Expectation {
     /// In place of a codec's name: that of the input's stream.
     pub const COPY: &str = "copy";
@@ -81,6 +95,9 @@ impl Expectation {
             (Some(_), _, None, Some(0)) => Err("`expect` has no `pictures`"),
             (Some(_), _, None, Some(_)) if self.audio.is_some() => {
                 Err("`expect` has both `pictures` and `audio`")
+            }
+            (Some(_), _, None, Some(_)) if !PICTURES.contains(&self.container.as_str()) => {
+                Err("`expect` with `pictures` has another `container` than a format of pictures")
             }
             _ => Ok(()),
         }

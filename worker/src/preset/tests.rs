@@ -112,6 +112,8 @@ fn faults_are_refused() {
         ("    \"-f\", \"mp4\",\n", ""),
         ("alternatives = true", "alternatives = false"),
         ("rate = \"source\"\n", ""),
+        // Read as what it says, a list of other files.
+        ("container = \"mjpeg\"", "container = \"concat\""),
         ("pictures = 1", "rate = \"source\"\npictures = 1"),
         ("segment_seconds = 6", "segment_seconds = 0"),
         ("{ height = 720,", "{ height = 1080,"),

@@ -27,14 +27,18 @@ struct Answer<'a> {
 }
 
 impl Job<'_> {
-    /// Answers the message with a failure that is not the file's: no verdict. Whether it is answered;
-    /// without a failed queue it is left to the input queue.
+    /// Answers the message with a failure that is not the file's: no verdict. A job that has one all the same, by another worker
+    /// or by an earlier try of this, is told as that says. Whether it is answered; without a failed queue it is
+    /// left to the input queue.
     pub(super) async fn give_up(&self, why: &str) -> Result<bool, Fault> {
         if self.worker.failed.is_none() {
             return Ok(false);
         }
         match Request::read(&self.held.delivery.body) {
-            Ok(request) => self.refuse(request, why).await?,
+            Ok(request) => match self.known_verdict(&request.input).await {
+                Some(verdict) => self.tell(request, &verdict).await?,
+                None => self.refuse(request, why).await?,
+            },
             Err(Unfit::Faulty(request, error)) => self.refuse(*request, &error.to_string()).await?,
             Err(Unfit::Unreadable(error)) => {
                 self.bury_unreadable(&error.to_string()).await?;
@@ -42,6 +46,7 @@ impl Job<'_> {
         }
         Ok(true)
     }
+
     /// Steps five and six: the status message, and last the delete.
     pub(super) async fn tell(&self, mut request: Request, verdict: &Verdict) -> Result<(), Fault> {
         let output_bucket = &self.worker.data.output_bucket;

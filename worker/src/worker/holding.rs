@@ -29,12 +29,10 @@ pub(super) enum Outcome {
 impl Worker<'_> {
     /// Works on one message while renewing its hold.
     pub(super) async fn work_on(&self, held: &Arc<Held>) -> Outcome {
-        if self.clock.now() >= self.data.expires {
-            self.give_back(held, Duration::ZERO).await;
-            return Outcome::GivenBack;
-        }
         let job = Job { worker: self, held };
-        let done = if let Some(notice) = self.leaving.notice() {
+        let done = if self.clock.now() >= self.data.expires {
+            Ok(Done::Interrupted("its time is over".to_owned()))
+        } else if let Some(notice) = self.leaving.notice() {
             // Asked to leave while the message was on its way: the work does not begin.
             Ok(Done::Interrupted(notice.why))
         } else {
@@ -91,13 +89,16 @@ impl Worker<'_> {
         }
         let times = job.held.delivery.times;
         let why = format!("given up after {times} tries; the last: {why}");
-        match job.give_up(&why).await {
-            Ok(answered) => answered,
-            Err(Fault(error)) => {
-                tracing::warn!("{error}");
-                false
-            }
-        }
+        let answered = tokio::select! {
+            biased;
+            answered = job.give_up(&why) => answered,
+            // Should it take long: what the queue buries by itself has no reason.
+            () = self.keep_holding(job.held) => Ok(false),
+        };
+        answered.unwrap_or_else(|Fault(error)| {
+            tracing::warn!("{error}");
+            false
+        })
     }
 
     /// Whether the queue would bury the message rather than hand it out again. Not known is no.
@@ -112,12 +113,20 @@ impl Worker<'_> {
     }
 
     /// Renews the hold for ever. A renewal that fails is only told: should another worker get the
-    /// message too, the verdict decides.
+    /// message too, the verdict decides. One that hangs is broken off when the next is due.
     async fn keep_holding(&self, held: &Held) {
+        let mut due = tokio::time::interval(self.hold / RENEWALS);
+        due.tick().await;
         loop {
-            tokio::time::sleep(self.hold / RENEWALS).await;
-            if let Err(error) = self.inbox.hold(&held.delivery, self.hold).await {
-                tracing::warn!("{error}");
+            due.tick().await;
+            let renewing = self.inbox.hold(&held.delivery, self.hold);
+            match tokio::time::timeout(self.hold / RENEWALS, renewing).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::warn!("{error}"),
+                Err(_late) => tracing::warn!(
+                    "the hold of message {} is not renewed: no answer",
+                    held.delivery.id
+                ),
             }
         }
     }

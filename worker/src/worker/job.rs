@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::Worker;
 use super::held::{Held, Stage};
 use super::request::{Request, Unfit};
+use super::space::NoRoom;
 use crate::MEDIA_PREFIX;
 use crate::ffmpeg::INPUT_NAME;
 use crate::message::{InputMessage, Status};
@@ -121,6 +122,7 @@ impl Job<'_> {
             && let Some(verdict) = self.find_verdict(&md5, &task).await?
         {
             tracing::info!("{} was done before: {}", verdict.job, verdict.status);
+            check_sha256(input.sha256.as_deref(), "message", &verdict.input.sha256)?;
             return Ok(verdict);
         }
         // The output is taken to be as large as the input.
@@ -128,7 +130,11 @@ impl Job<'_> {
         let _share = space
             .take(input.size.saturating_mul(2))
             .await
-            .map_err(|why| Stop::Fault(Fault(why)))?;
+            .map_err(|why| match why {
+                // On every machine of this kind: others need not try.
+                NoRoom::Never { .. } => Stop::Refused(why.to_string()),
+                NoRoom::Now(why) => Stop::Fault(Fault(why)),
+            })?;
         let work = tempfile::Builder::new()
             .prefix("muck-job-")
             .tempdir_in(space.root())
@@ -231,6 +237,12 @@ impl Job<'_> {
             }
             StoreError::Machine { .. } => Stop::Fault(Fault(error.to_string())),
         }
+    }
+
+    /// The verdict that a message's job has, as far as the message alone tells which it is.
+    pub(super) async fn known_verdict(&self, input: &InputMessage) -> Option<Verdict> {
+        let (md5, task) = (input.key_md5()?, self.worker.service.task(input).ok()?);
+        self.find_verdict(&md5, &task).await.ok().flatten()
     }
 
     async fn find_verdict(&self, md5: &str, task: &Task) -> Result<Option<Verdict>, Stop> {
@@ -337,27 +349,23 @@ impl Job<'_> {
 /// Whether what came is what key, message and object say.
 fn check_sums(input: &InputMessage, fetched: &Fetched) -> Result<(), Stop> {
     let (md5, sha256) = (fetched.sums.md5_hex(), fetched.sums.sha256_hex());
-    let refused = |why: String| Err(Stop::Refused(why));
-    match input.key_md5() {
-        Some(named) if named != md5 => {
-            return refused(format!(
-                "the content has the MD5 {md5}, not {named} as its key says"
-            ));
-        }
-        _ => {}
+    if let Some(named) = input.key_md5()
+        && named != md5
+    {
+        return Err(Stop::Refused(format!(
+            "the content has the MD5 {md5}, not {named} as its key says"
+        )));
     }
-    for (wanted, whose) in [
-        (&input.sha256, "message"),
-        (&fetched.stored_sha256, "object"),
-    ] {
-        match wanted {
-            Some(wanted) if !wanted.eq_ignore_ascii_case(&sha256) => {
-                return refused(format!(
-                    "the content hasn't the SHA-256 that its {whose} tells"
-                ));
-            }
-            _ => {}
-        }
+    check_sha256(input.sha256.as_deref(), "message", &sha256)?;
+    check_sha256(fetched.stored_sha256.as_deref(), "object", &sha256)
+}
+
+/// Whether a content has the SHA-256 that was told of it, if one was.
+fn check_sha256(told: Option<&str>, whose: &str, own: &str) -> Result<(), Stop> {
+    match told {
+        Some(told) if !told.eq_ignore_ascii_case(own) => Err(Stop::Refused(format!(
+            "the content hasn't the SHA-256 that its {whose} tells"
+        ))),
+        _ => Ok(()),
     }
-    Ok(())
 }

@@ -8,12 +8,29 @@ use tokio::sync::Notify;
 /// Free space that must be left beside inputs and outputs, in bytes: for logs and the system.
 const SPARE_BYTES: u64 = 64 << 20;
 
+/// One part in so many of a disk is never free: the system, and what the file system keeps for itself. A baked image of
+/// 16 GiB takes less.
+const TAKEN_PART: u64 = 8;
+
 /// What is promised of a folder's disk.
 #[derive(Debug)]
 pub struct Space {
     root: PathBuf,
     promised: Mutex<u64>,
     freed: Notify,
+}
+
+/// Why a job gets no room.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum NoRoom {
+    /// Whatever is removed: the disk is too small for it.
+    #[error(
+        "it needs {needed} bytes of disk while it is worked on, and this machine's has {all} in all"
+    )]
+    Never { needed: u64, all: u64 },
+    /// What is on the disk is in the way, or it can't be looked at.
+    #[error("{0}")]
+    Now(String),
 }
 
 /// Bytes that are promised to a job; given back when dropped.
@@ -40,38 +57,49 @@ impl Space {
     /// Has so many bytes promised. Waits for other jobs to end if it is they who take the room.
     ///
     /// # Errors
-    /// Says that the disk is full, if that many would not fit even alone.
-    pub(super) async fn take(&self, bytes: u64) -> Result<Share<'_>, String> {
+    /// [`NoRoom`], if that many would not fit even alone.
+    pub(super) async fn take(&self, bytes: u64) -> Result<Share<'_>, NoRoom> {
         loop {
             // Listening before looking: a job that ends in between is not missed.
             let mut freed = std::pin::pin!(self.freed.notified());
             freed.as_mut().enable();
-            let free = self.free()?;
+            let (free, all) = self.bytes().map_err(NoRoom::Now)?;
+            let alone = bytes.saturating_add(SPARE_BYTES);
+            if is_beyond(alone, all) {
+                return Err(NoRoom::Never { needed: alone, all });
+            }
             {
                 let mut promised = self.promised.lock().unwrap_or_else(PoisonError::into_inner);
                 // Part of what was promised is on the disk by now and so counted twice: better a
                 // little late than full.
-                let needed = promised.saturating_add(bytes).saturating_add(SPARE_BYTES);
+                let needed = promised.saturating_add(alone);
                 if free >= needed {
                     *promised += bytes;
                     return Ok(Share { space: self, bytes });
                 }
                 if *promised == 0 {
-                    return Err(format!(
+                    return Err(NoRoom::Now(format!(
                         "{}: the disk is full: {free} bytes free, {needed} needed",
                         self.root.display()
-                    ));
+                    )));
                 }
             }
             freed.await;
         }
     }
 
-    fn free(&self) -> Result<u64, String> {
+    /// Of the disk: how many are free, and how many there are.
+    fn bytes(&self) -> Result<(u64, u64), String> {
         let stat = nix::sys::statvfs::statvfs(&self.root)
             .map_err(|error| format!("{}: {error}", self.root.display()))?;
-        Ok(stat.blocks_available().saturating_mul(stat.fragment_size()))
+        let bytes = |blocks: u64| blocks.saturating_mul(stat.fragment_size());
+        Ok((bytes(stat.blocks_available()), bytes(stat.blocks())))
     }
+}
+
+/// Whether so many bytes fit no disk of that size, however empty.
+fn is_beyond(bytes: u64, all: u64) -> bool {
+    bytes > all - all / TAKEN_PART
 }
 
 impl Drop for Share<'_> {
@@ -90,7 +118,8 @@ mod tests {
     async fn who_does_not_fit_beside_others_waits_and_who_does_not_fit_alone_fails() {
         let folder = tempfile::tempdir().expect("a folder");
         let space = Space::of(folder.path());
-        let most = space.free().expect("free space") / 2;
+        let (free, all) = space.bytes().expect("a disk");
+        let most = free / 2;
         let first = space.take(most).await.expect("fits");
         let second = async { space.take(most).await.map(drop) };
         tokio::pin!(second);
@@ -101,7 +130,16 @@ mod tests {
         }
         drop(first);
         second.await.expect("fits now");
-        let error = space.take(u64::MAX / 2).await.expect_err("never fits");
-        assert!(error.contains("the disk is full"), "{error}");
+        for bytes in [all, u64::MAX] {
+            let error = space.take(bytes).await.expect_err("never fits");
+            assert!(matches!(error, NoRoom::Never { .. }), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_disk_that_is_full_of_other_things_is_the_machine_s_fault() {
+        const GIB: u64 = 1 << 30;
+        assert!(!is_beyond(14 * GIB, 16 * GIB));
+        assert!(is_beyond(14 * GIB + 1, 16 * GIB));
     }
 }

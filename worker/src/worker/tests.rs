@@ -407,6 +407,82 @@ async fn at_its_last_chance_a_passing_fault_is_waited_out() {
 }
 
 #[tokio::test]
+async fn at_its_last_chance_a_job_that_is_done_is_told_as_done() {
+    let world = World::new();
+    let message = world.submit("hello");
+    let queue = FakeQueue::new(&world.clock, &[&message]);
+    queue.waiting.lock().unwrap()[0].times = 4;
+    // The status message can't be sent in any of the three tries.
+    *world.outbox.failures.lock().unwrap() = 3;
+    world.run(&queue).await.unwrap();
+    let statuses = world.outbox.statuses();
+    assert_eq!(statuses.len(), 1);
+    assert_eq!(statuses[0].status, Status::Converted);
+    assert!(world.dead_letters().is_empty());
+    assert_eq!(*queue.deleted.lock().unwrap(), ["m0"]);
+}
+
+#[tokio::test]
+async fn what_fits_no_disk_of_this_size_is_refused_and_the_worker_goes_on() {
+    let world = World::new();
+    let huge = world
+        .submit("huge")
+        .replace("Size: 4", "Size: 1000000000000000");
+    let huge: Vec<String> = (0..9).map(|n| format!("{huge}X-Own-{n}: kept\n")).collect();
+    let good = world.submit("hello");
+    let bodies: Vec<&str> = huge.iter().chain([&good]).map(String::as_str).collect();
+    let queue = FakeQueue::new(&world.clock, &bodies);
+    assert_eq!(world.run(&queue).await.unwrap(), Ended::Idle);
+    let statuses = world.outbox.statuses();
+    let why = statuses[0].error.as_deref().unwrap();
+    assert!(why.contains("bytes of disk"), "{why}");
+    assert_eq!(statuses[9].status, Status::Converted);
+    assert_eq!(world.dead_letters().len(), 9);
+    assert!(queue.given_back.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn another_content_of_the_same_md5_is_not_told_as_done() {
+    let world = World::new();
+    let message = world.submit("hello");
+    let other = format!("{message}SHA256: {}\n", "0".repeat(64));
+    let queue = FakeQueue::new(&world.clock, &[&message, &other]);
+    world.run(&queue).await.unwrap();
+    let statuses = world.outbox.statuses();
+    assert_eq!(statuses[0].status, Status::Converted);
+    let why = statuses[1].error.as_deref();
+    assert_eq!(
+        why,
+        Some("the content hasn't the SHA-256 that its message tells")
+    );
+}
+
+#[tokio::test]
+async fn past_its_time_a_message_at_its_last_chance_is_told_with_its_reason() {
+    let mut world = World::new();
+    let message = world.submit("hello");
+    let queue = FakeQueue::new(&world.clock, &[&message]);
+    queue.waiting.lock().unwrap()[0].times = 4;
+    // It is taken just before, and comes just after.
+    world.data.expires = Timestamp::from_second(NOW + 1).unwrap();
+    *queue.answers_after.lock().unwrap() = Duration::from_millis(50);
+    let late = async {
+        while *queue.receives.lock().unwrap() == 0 {
+            tokio::task::yield_now().await;
+        }
+        world.clock.advance(Duration::from_secs(2));
+    };
+    let (ended, ()) = tokio::join!(world.run(&queue), late);
+    assert_eq!(ended.unwrap(), Ended::Expired);
+    let why = world.outbox.statuses()[0].error.clone().unwrap();
+    assert!(
+        why.ends_with("this machine had to leave it: its time is over"),
+        "{why}"
+    );
+    assert!(queue.dead.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
 async fn a_machines_fault_gives_the_message_back_at_once() {
     let world = World::new();
     let message = world.submit("hello");

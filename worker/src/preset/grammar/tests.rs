@@ -102,6 +102,15 @@ fn whatever_could_touch_another_file_is_refused() {
         "-c:v /x",
         "-c mpeg4",
         "-c:p:1 copy",
+        // Streams that only the file can tell of.
+        "-b:m:title:x 160k",
+        "-b:p:1 160k",
+        "-b:u 160k",
+        "-b:#0x1 160k",
+        "-crf:v:x 20",
+        "-crf:v:-1 20",
+        "-crf: 20",
+        "-crf:/x 20",
         // Filters that read files, take commands, other inputs or more outputs.
         "-vf movie=/etc/passwd",
         "-vf amovie=x",
