@@ -46,11 +46,11 @@ test-vm:
 	cargo build --workspace --all-targets
 	cargo test --workspace --test stories -- --ignored --nocapture --test-threads 1 vm::
 
-# Hostile files through the worker, as a process and in the baked image; see docs/jail.md.
+# Hostile files through the worker, as a process and in the baked image, and each preset in the latter; see docs/jail.md.
 hostile:
 	sh scripts/prerequisites.sh test
 	cargo build --workspace --all-targets
-	cargo test --workspace --test stories -- --include-ignored --nocapture --test-threads 1 hostile::
+	cargo test --workspace --test stories -- --include-ignored --nocapture --test-threads 1 hostile:: presets::every
 
 # Every property of what comes from outside (messages, user data, verdicts, presets, names of results) with many cases;
 # docs/fuzzing.md tells what CASES and SEED do, and where a case that fails is kept.

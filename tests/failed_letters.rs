@@ -88,7 +88,7 @@ fn what_failed_is_listed_and_sent_again_and_counts_as_converted() {
         "{}",
         one.stdout
     );
-    assert_eq!(yard.written("verdicts/"), Vec::<String>::new());
+    assert_eq!(yard.present("verdicts/"), Vec::<String>::new());
     let call = yard.sdk.s3.put_object().bucket(&bucket).key(&key);
     let content = numbered(clip, 1);
     yard.sdk
@@ -156,7 +156,7 @@ fn strange_letters_are_left_and_the_others_sent() {
     sent.sort();
     let message = |name| Yard::message(name, &"0".repeat(32), 1, "ipod");
     assert_eq!(sent, [message("a.avi"), message("b.avi")]);
-    assert_eq!(yard.written("verdicts/"), [key]);
+    assert_eq!(yard.present("verdicts/"), [key]);
     assert_eq!(yard.depth("failed"), (3, 0));
 }
 
@@ -201,7 +201,7 @@ fn a_redrive_that_is_killed_loses_nothing() {
                 &yard,
                 yard.start(&format!("sound-{number}"), &["--slots", "1"]),
             );
-            let verdicts = yard.written(&format!("verdicts/{md5}"));
+            let verdicts = yard.present(&format!("verdicts/{md5}"));
             assert_eq!(verdicts.len(), 1, "{action} {phase}");
             let verdict = String::from_utf8(yard.object(&verdicts[0])).expect("UTF-8");
             assert!(

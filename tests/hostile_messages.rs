@@ -148,9 +148,19 @@ fn rows(good: &str, md5: &str, empty: &str) -> Vec<Row> {
             "there is no preset",
         ),
         row(
-            "a size too small",
+            "a size that no disk has",
+            format!("{}Size: 1000000000000000\n", without("Size")),
+            "bytes of disk",
+        ),
+        row(
+            "a size too large",
             with("Size: ", "Size: 1"),
             "bytes, but the message says",
+        ),
+        row(
+            "a size too small",
+            format!("{}Size: 1\n", without("Size")),
+            "bytes, but the message says 1",
         ),
         row(
             "size zero",
@@ -323,7 +333,13 @@ fn each_is_one_dead_letter_with_its_reason() {
         );
     }
     for letter in &letters {
-        assert_eq!(letter.receives, Some(1), "{letter:?}");
+        // Another machine might be large enough.
+        let others_tried = letter
+            .reason
+            .as_ref()
+            .is_some_and(|why| why.contains("bytes of disk"));
+        let receives = if others_tried { 3 } else { 1 };
+        assert_eq!(letter.receives, Some(receives), "{letter:?}");
     }
 
     // Whatever names a bucket or a key is told too, once each.

@@ -239,13 +239,22 @@ fn a_full_disk_gives_the_message_back() {
     let yard = Yard::open();
     let folder = yard.folder("full");
     std::fs::create_dir_all(&folder).expect("folder");
-    // 32 MiB: less than the worker leaves free.
-    let mount = format!("size=32m tmpfs {}", folder.display());
+    // Of 96 MiB half are taken: less is left than the worker leaves free.
+    let mount = format!("size=96m tmpfs {}", folder.display());
+    let other = folder.join("other");
     let inner = yard.command("full", &["--slots", "1"]);
     let mut command = std::process::Command::new("unshare");
-    command.args(["--map-root-user", "--mount", "sh", "-c"]);
+    if !nix::unistd::geteuid().is_root() {
+        // To mount takes a user namespace. Not where we are root: in one that knows root alone the jail could give its
+        // programs no other user, and the kernel limits no number of processes of root's.
+        command.arg("--map-root-user");
+    }
+    command.args(["--mount", "sh", "-c"]);
     command
-        .arg(format!("mount -t tmpfs -o {mount} && exec \"$@\""))
+        .arg(format!(
+            "mount -t tmpfs -o {mount} && head -c 48M /dev/zero >{} && exec \"$@\"",
+            other.display()
+        ))
         .arg("sh");
     command
         .arg(inner.get_program())

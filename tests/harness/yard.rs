@@ -249,6 +249,17 @@ impl Yard {
         }
     }
 
+    /// Keys of what is in the output bucket below `prefix` now.
+    pub fn present(&self, prefix: &str) -> Vec<String> {
+        let call = self.sdk.s3.list_objects_v2();
+        let call = call.bucket(Sdk::bucket(STACK, "output")).prefix(prefix);
+        let answer = self.sdk.run(call.send()).expect("lists");
+        assert_ne!(answer.is_truncated(), Some(true), "there are too many");
+        let keys = answer.contents().iter();
+        keys.filter_map(|one| one.key().map(str::to_owned))
+            .collect()
+    }
+
     pub fn object(&self, key: &str) -> Vec<u8> {
         let call = self.sdk.s3.get_object();
         let call = call.bucket(Sdk::bucket(STACK, "output")).key(key);

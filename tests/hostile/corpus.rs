@@ -36,6 +36,31 @@ pub fn make(folder: &Path, bait: &Bait<'_>) {
     corpus.names();
 }
 
+/// A film that any of the playlists can name, with a text in it that is found again.
+pub fn readable_bait(path: &Path, marker: &str) {
+    let status = Command::new("ffmpeg")
+        .args(["-v", "error", "-nostdin"])
+        .args(PICTURES)
+        .args(["-t", "1", "-c:v", "mpeg2video", "-f", "mpegts", "-metadata"])
+        .arg(format!("service_name={marker}"))
+        .arg(path)
+        .status();
+    assert!(status.expect("ffmpeg runs").success());
+}
+
+/// Whether ffmpeg, told to trust it, gets pictures out of a file.
+pub fn can_be_read(path: &Path, options: &[&str]) -> bool {
+    let output = Command::new("ffmpeg")
+        .args(["-v", "error", "-nostdin"])
+        .args(options)
+        .arg("-i")
+        .arg(path)
+        .args(["-f", "null", "-"])
+        .output();
+    let output = output.expect("ffmpeg runs");
+    output.status.success() && output.stderr.is_empty()
+}
+
 struct Corpus {
     folder: PathBuf,
 }

@@ -23,6 +23,9 @@ use corpus::Bait;
 /// All files take two minutes where the machine does nothing else.
 const LIMIT: Duration = Duration::from_mins(20);
 
+/// Files that name others.
+const REFERENCES: &str = "playlists and references";
+
 /// The rows that must be survived, each of which has a file.
 const ROWS: [&str; 15] = [
     "empty",
@@ -32,7 +35,7 @@ const ROWS: [&str; 15] = [
     "flipped bits",
     "no video",
     "encrypted",
-    "playlists and references",
+    REFERENCES,
     "bombs in pixels",
     "bombs in time",
     "bombs in streams",
@@ -132,7 +135,7 @@ fn each_hostile_file_ends_as_the_table_says() {
     // Where the walls alone hide it.
     let trap = Trap::set(vec![marker]);
     let corpus = make_corpus(&yard.world, &secret, &trap);
-    let submitted = submit(&yard, &corpus);
+    let submitted = submit(&yard, &corpus, &table().file);
 
     let mut command = yard.command("hostile", &["--slots", "2"]);
     // The cloud's keys are in its environment too.
@@ -161,6 +164,46 @@ fn each_hostile_file_ends_as_the_table_says() {
     assert_eq!(left, Vec::<PathBuf>::new(), "left in the working folder");
 }
 
+/// Without walls the lists of formats and protocols must do alone. What the files name is a film that can be read: whoever follows
+/// them has something to convert.
+#[test]
+fn without_walls_no_file_leads_to_another() {
+    let yard = Yard::open();
+    let marker = format!("muck-marker-{:032x}", rand::random::<u128>());
+    let secret = yard.world.work().join("secret.ts");
+    corpus::readable_bait(&secret, &marker);
+    let trap = Trap::set(vec![marker]);
+    let corpus = make_corpus(&yard.world, &secret, &trap);
+    for (name, options) in [
+        ("hls-path.m3u8", &["-allowed_extensions", "ALL"][..]),
+        ("ffconcat.avi", &["-safe", "0"]),
+    ] {
+        assert!(
+            corpus::can_be_read(&corpus.join(name), options),
+            "{name} is no bait"
+        );
+    }
+    let rows: Vec<Row> = table()
+        .file
+        .into_iter()
+        .filter(|row| row.kind == REFERENCES)
+        .collect();
+    let submitted = submit(&yard, &corpus, &rows);
+    let mut command = yard.command("hostile", &["--slots", "2"]);
+    command.env("MUCK_WORKER_UNJAILED", "1");
+    let worker = yard.run("hostile", command);
+    yard.wait_done(LIMIT, &worker);
+    trap.is_quiet();
+    trap.holds("the worker's log", worker.said().as_bytes());
+    let verdicts = verdicts(&yard, &trap);
+    for row in &rows {
+        let verdict = &verdicts[&submitted[&row.name]];
+        let (status, why) = (verdict.status.to_string(), &verdict.error);
+        let right = row.outcome == "either" || row.outcome == status;
+        assert!(right, "{} is {status}: {why:?}", row.name);
+    }
+}
+
 /// The worker in the baked image, in the sandbox.
 #[test]
 #[ignore = "bakes an image; `make hostile`"]
@@ -177,7 +220,7 @@ fn each_hostile_file_ends_as_the_table_says_in_the_image() {
         .muck(&["bake", "--local", "--stack", STACK])
         .exits(0)
         .says(&["ffmpeg runs jailed"]);
-    let submitted = submit(&yard, &corpus);
+    let submitted = submit(&yard, &corpus, &table().file);
     let began = Instant::now();
     yard.world
         .muck(&["launch", "-n", "1", "--local", "--stack", STACK])
@@ -220,13 +263,10 @@ fn make_corpus(world: &World, secret: &Path, trap: &Trap) -> PathBuf {
     folder
 }
 
-/// Stores all files and sends their messages, as a client would that looks at nothing. Name by MD5; files of
+/// Stores the files of these rows and sends their messages, as a client would that looks at nothing. Name by MD5; files of
 /// the same content have one.
-fn submit(yard: &Yard, corpus: &Path) -> BTreeMap<String, String> {
-    let table = table();
-    table
-        .file
-        .iter()
+fn submit(yard: &Yard, corpus: &Path, rows: &[Row]) -> BTreeMap<String, String> {
+    rows.iter()
         .map(|file| {
             let content = std::fs::read(corpus.join(&file.name)).expect("was made");
             // A line break can't be in a header.
@@ -248,16 +288,7 @@ fn judge(
     let table = table();
     trap.is_quiet();
     trap.holds("the worker's log", log.as_bytes());
-    let mut verdicts: BTreeMap<String, Verdict> = BTreeMap::new();
-    for key in yard.written("verdicts/") {
-        let text = String::from_utf8(yard.object(&key)).expect("UTF-8");
-        trap.holds(&key, text.as_bytes());
-        let verdict = Verdict::parse(&text).expect("a verdict");
-        verdicts.insert(verdict.input.md5.clone(), verdict);
-    }
-    for key in yard.written("media/") {
-        trap.holds(&key, &yard.object(&key));
-    }
+    let verdicts = verdicts(yard, trap);
     let letters = count_by_name(yard.drain("failed").iter().map(|body| {
         trap.holds("a dead letter", body.as_bytes());
         let letter = DeadLetter::read(body);
@@ -348,6 +379,21 @@ fn judge(
     );
     keep_table(table_name, &text);
     assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+/// All verdicts by the MD5 of their inputs. Neither they nor any output holds what must not get out.
+fn verdicts(yard: &Yard, trap: &Trap) -> BTreeMap<String, Verdict> {
+    let mut verdicts = BTreeMap::new();
+    for key in yard.written("verdicts/") {
+        let text = String::from_utf8(yard.object(&key)).expect("UTF-8");
+        trap.holds(&key, text.as_bytes());
+        let verdict = Verdict::parse(&text).expect("a verdict");
+        verdicts.insert(verdict.input.md5.clone(), verdict);
+    }
+    for key in yard.written("media/") {
+        trap.holds(&key, &yard.object(&key));
+    }
+    verdicts
 }
 
 fn count_by_name(names: impl Iterator<Item = String>) -> BTreeMap<String, usize> {

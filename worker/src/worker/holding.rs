@@ -15,6 +15,9 @@ const RENEWALS: u32 = 3;
 /// more. S3's and SQS's own troubles mostly pass in seconds; a disk gets room when another job ends.
 const LAST_CHANCES: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(20)];
 
+/// A message that this machine is too small for is seen again after this time: others get it first.
+const TOO_LARGE_PAUSE: Duration = Duration::from_secs(5);
+
 /// What became of a message.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
@@ -50,6 +53,13 @@ impl Worker<'_> {
             Ok(Done::Answered) => Outcome::Answered,
             Ok(Done::GiveBack(after)) => {
                 self.give_back(held, after).await;
+                Outcome::GivenBack
+            }
+            Ok(Done::TooLarge(why)) => {
+                tracing::warn!("message {}: {why}", held.delivery.id);
+                if !self.give_up(&job, &why).await {
+                    self.give_back(held, TOO_LARGE_PAUSE).await;
+                }
                 Outcome::GivenBack
             }
             Ok(Done::Interrupted(why)) => {

@@ -34,6 +34,8 @@ pub(super) enum Done {
     Answered,
     /// It goes back without anyone's fault, to be seen again after that time.
     GiveBack(Duration),
+    /// It goes back because this machine is too small for it. Another may be larger, and this one is good for others.
+    TooLarge(String),
     /// It goes back because the machine goes, for this reason.
     Interrupted(String),
 }
@@ -54,6 +56,7 @@ enum Stop {
     /// what the content would become.
     Refused(String),
     GiveBack(Duration),
+    TooLarge(String),
     Interrupted(String),
     Fault(Fault),
 }
@@ -102,6 +105,7 @@ impl Job<'_> {
                 Ok(Done::Answered)
             }
             Err(Stop::GiveBack(after)) => Ok(Done::GiveBack(after)),
+            Err(Stop::TooLarge(why)) => Ok(Done::TooLarge(why)),
             Err(Stop::Interrupted(why)) => Ok(Done::Interrupted(why)),
             Err(Stop::Fault(fault)) => Err(fault),
         }
@@ -131,8 +135,7 @@ impl Job<'_> {
             .take(input.size.saturating_mul(2))
             .await
             .map_err(|why| match why {
-                // On every machine of this kind: others need not try.
-                NoRoom::Never { .. } => Stop::Refused(why.to_string()),
+                NoRoom::Never { .. } => Stop::TooLarge(why.to_string()),
                 NoRoom::Now(why) => Stop::Fault(Fault(why)),
             })?;
         let work = tempfile::Builder::new()

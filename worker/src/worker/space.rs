@@ -25,7 +25,7 @@ pub struct Space {
 pub(super) enum NoRoom {
     /// Whatever is removed: the disk is too small for it.
     #[error(
-        "it needs {needed} bytes of disk while it is worked on, and this machine's has {all} in all"
+        "it needs {needed} bytes of disk while it is worked on, and the machine's disk has {all} in all"
     )]
     Never { needed: u64, all: u64 },
     /// What is on the disk is in the way, or it can't be looked at.
