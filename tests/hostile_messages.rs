@@ -1,6 +1,7 @@
 //! Messages that nobody well-meaning sends, through the real worker: each becomes one dead letter with its
 //! reason, ffmpeg is never started on one, and nothing raw reaches a terminal.
 
+use std::fmt::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use muck_worker::message::{DeadLetter, MAX_INPUT_BYTES, Message};
 
 use crate::harness::World;
 use crate::harness::sdk::Sdk;
+use crate::harness::sweep::keep_table;
 use crate::harness::yard::{STACK, Yard};
 
 /// Converting nothing takes milliseconds a message.
@@ -311,6 +313,7 @@ fn each_is_one_dead_letter_with_its_reason() {
         .map(|body| DeadLetter::read(body))
         .collect();
     assert_eq!(letters.len(), rows.len(), "one letter a message");
+    let mut table = String::from("| message | dead letter's reason |\n|---|---|\n");
     for row in &rows {
         let original = kept(&row.body);
         let of_it: Vec<&DeadLetter> = letters
@@ -331,7 +334,14 @@ fn each_is_one_dead_letter_with_its_reason() {
             row.what,
             row.reason
         );
+        let _ = writeln!(
+            table,
+            "| {} | {} |",
+            row.what,
+            reasons[0].replace('|', "\\|")
+        );
     }
+    keep_table("hostile-messages.md", &table);
     for letter in &letters {
         // Another machine might be large enough.
         let others_tried = letter
