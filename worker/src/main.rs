@@ -229,6 +229,10 @@ async fn work(
         .as_ref()
         .map(|url| SqsQueue::new(sqs.clone(), url));
     let space = Space::of(&args.work_dir);
+    let left = space.clear();
+    if left > 0 {
+        tracing::info!("removed the folders of {left} jobs whose workers were killed");
+    }
     let desk = Desk::new(slots);
     let worker = Worker {
         service: service.as_ref(),

@@ -6,6 +6,7 @@ mod desk;
 mod held;
 mod holding;
 mod job;
+mod job_folder;
 mod leave;
 mod request;
 mod space;

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::Worker;
 use super::held::{Held, Stage};
+use super::job_folder::JobFolder;
 use super::request::{Request, Unfit};
 use super::space::NoRoom;
 use crate::MEDIA_PREFIX;
@@ -138,13 +139,10 @@ impl Job<'_> {
                 NoRoom::Never { .. } => Stop::TooLarge(why.to_string()),
                 NoRoom::Now(why) => Stop::Fault(Fault(why)),
             })?;
-        let work = tempfile::Builder::new()
-            .prefix("muck-job-")
-            .tempdir_in(space.root())
-            .map_err(|e| {
-                let root = space.root().display();
-                Stop::Fault(Fault(format!("can't make a folder in {root}: {e}")))
-            })?;
+        let work = JobFolder::new_in(space.root()).map_err(|e| {
+            let root = space.root().display();
+            Stop::Fault(Fault(format!("can't make a folder in {root}: {e}")))
+        })?;
         let file = work.path().join(INPUT_NAME);
         let store = self.worker.store;
         let fetched = store

@@ -5,6 +5,8 @@ use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
+use super::job_folder;
+
 /// Free space that must be left beside inputs and outputs, in bytes: for logs and the system.
 const SPARE_BYTES: u64 = 64 << 20;
 
@@ -48,6 +50,11 @@ impl Space {
             promised: Mutex::default(),
             freed: Notify::new(),
         }
+    }
+
+    /// Removes the folders of jobs whose workers have been killed on this disk; how many there were. Blocking.
+    pub fn clear(&self) -> usize {
+        job_folder::sweep(&self.root)
     }
 
     pub(super) fn root(&self) -> &Path {
