@@ -204,6 +204,70 @@ fn without_walls_no_file_leads_to_another() {
     }
 }
 
+/// Presets that keep rate, size or streams of the input, or hold many of its pictures at a time.
+const OTHER_PRESETS: [&str; 6] = ["web", "hls", "gif", "thumbnails", "audio", "remux"];
+/// A bomb that another preset than `ipod` makes something of may take so many times the bounds of its row. `web` and `hls` encode
+/// H.264 with a lookahead of 40 pictures.
+const OTHERS_TAKE: u64 = 3;
+
+/// What bounds a bomb must not be that `ipod` makes 30 pictures a second of 320x240 of whatever it gets.
+#[test]
+fn bombs_are_bounded_by_every_preset() {
+    let yard = Yard::open();
+    let trap = Trap::set(Vec::new());
+    let corpus = make_corpus(&yard.world, Path::new("/nowhere"), &trap);
+    let table = table();
+    let bombs: Vec<&Row> = (table.file.iter())
+        .filter(|row| row.kind.starts_with("bombs") || row.kind == "endless streams")
+        .collect();
+    let mut submitted = BTreeMap::new();
+    for preset in OTHER_PRESETS {
+        for row in &bombs {
+            let content = std::fs::read(corpus.join(&row.name)).expect("was made");
+            let name = format!("{preset} {}", row.name);
+            let md5 = yard.submit(&name, &content, preset);
+            submitted.insert((preset, &row.name), md5);
+        }
+    }
+    let worker = yard.start("bombs", &["--slots", "2"]);
+    yard.wait_done(LIMIT, &worker);
+    let log = worker.said();
+    assert!(!log.contains(" ERROR "), "{log}");
+
+    let mut verdicts = BTreeMap::new();
+    for key in yard.written("verdicts/") {
+        let text = String::from_utf8(yard.object(&key)).expect("UTF-8");
+        let verdict = Verdict::parse(&text).expect("a verdict");
+        let preset = verdict.preset.clone().expect("a preset");
+        verdicts.insert((preset, verdict.input.md5.clone()), verdict);
+    }
+    let mut text = String::new();
+    let mut faults = Vec::new();
+    for ((preset, name), md5) in &submitted {
+        let row = bombs.iter().find(|row| row.name == **name).expect("a row");
+        let Some(verdict) = verdicts.get(&((*preset).to_owned(), md5.clone())) else {
+            faults.push(format!("{preset} {name}: has no verdict"));
+            continue;
+        };
+        let spent = verdict.spent.unwrap_or_default();
+        let why = verdict.error.as_deref().unwrap_or_default();
+        let line = format!("{preset} {name}: {} {why} ({spent})", verdict.status);
+        let _ = writeln!(text, "{line}");
+        let bounds = &table.bounds;
+        let memory = OTHERS_TAKE * row.memory_mib.unwrap_or(bounds.memory_mib);
+        let written = OTHERS_TAKE * row.written_mib.unwrap_or(bounds.written_mib);
+        let wall = row.wall_seconds.unwrap_or(bounds.wall_seconds);
+        if spent.wall_seconds > wall * OTHERS_TAKE as f64
+            || spent.peak_memory_bytes >> 20 > memory
+            || spent.written_bytes >> 20 > written
+        {
+            faults.push(line);
+        }
+    }
+    keep_table("hostile-presets.txt", &text);
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
 /// The worker in the baked image, in the sandbox.
 #[test]
 #[ignore = "bakes an image; `make hostile`"]
