@@ -10,7 +10,8 @@ fail() {
 
 # As Debian runs /etc/rc.local: nothing else in the environment, so nothing else may be needed.
 worker=${DESTDIR:-}/usr/local/bin/muck-worker
-"$worker" --version || fail "muck-worker does not run here (another architecture, or a library is missing)"
+"$worker" --version ||
+    fail "muck-worker does not run here: it is for another architecture, or linked to a newer C library (\`make build\` links it statically)"
 
 # ffmpeg will run in a jail; the worker tries it, where the jobs will be, or says that it was told to do without.
 jail=$("$worker" --check-jail --work-dir "${DESTDIR:-}/var/tmp") || fail "ffmpeg can't be jailed here"

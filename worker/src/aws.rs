@@ -14,6 +14,8 @@ use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use aws_types::region::Region;
 
+use crate::dns::SystemResolver;
+
 /// A connection inside a region takes milliseconds; one that needs longer is tried again.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -50,11 +52,11 @@ pub async fn load(region: &str) -> SdkConfig {
         .await
 }
 
-/// HTTPS by rustls with ring, which needs no C++ tool chain.
-pub(crate) fn http_client() -> aws_sdk_s3::config::SharedHttpClient {
+/// HTTPS by rustls with ring, which needs no C++ tool chain; `http:` endpoints too.
+pub fn http_client() -> aws_sdk_s3::config::SharedHttpClient {
     Builder::new()
         .tls_provider(Provider::Rustls(CryptoMode::Ring))
-        .build_https()
+        .build_with_resolver(SystemResolver::default())
 }
 
 /// The S3 client.

@@ -29,6 +29,7 @@ pub mod certificate;
 pub mod clock;
 pub mod convert_video;
 pub mod dates;
+pub mod dns;
 pub mod ffmpeg;
 pub mod inbox;
 pub mod instance;

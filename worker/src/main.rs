@@ -23,7 +23,9 @@ use muck_worker::worker::{Desk, Ended, Leaving, Notice, Space, Worker};
 use muck_worker::{aws, spot, text};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// Converts the videos that a queue names, until the queue is empty.
 ///
@@ -80,14 +82,22 @@ fn main() -> ExitCode {
     }
     let args = Args::parse();
     let log = RecentLog::default();
-    tracing_subscriber::fmt()
-        .with_env_filter(
-            EnvFilter::try_from_env("MUCK_LOG")
-                .unwrap_or_else(|_| EnvFilter::new("muck_worker=info,warn")),
+    let filter = std::env::var("MUCK_LOG")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or_else(|| {
+            Targets::new()
+                .with_default(LevelFilter::WARN)
+                .with_target("muck_worker", LevelFilter::INFO)
+        });
+    tracing_subscriber::registry()
+        .with(
+            tracing_subscriber::fmt::layer()
+                .with_writer(log.clone())
+                .with_ansi(false)
+                .with_target(false),
         )
-        .with_writer(log.clone())
-        .with_ansi(false)
-        .with_target(false)
+        .with(filter)
         .init();
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         // Waiting for the network, the disk and ffmpeg needs few threads; ffmpeg needs the cores.
@@ -231,7 +241,10 @@ async fn work(
     let space = Space::of(&args.work_dir);
     let left = space.clear();
     if left > 0 {
-        tracing::info!("removed the folders of {left} jobs whose workers were killed");
+        tracing::info!(
+            "removed the folders of {} whose workers were killed",
+            text::quantity(left, "job")
+        );
     }
     let desk = Desk::new(slots);
     let worker = Worker {
@@ -249,10 +262,10 @@ async fn work(
         leaving,
     };
     tracing::info!(
-        "muck-worker {} runs {} in {} slots for the stack {} on {}",
+        "muck-worker {} runs {} in {} for the stack {} on {}",
         env!("CARGO_PKG_VERSION"),
         data.service,
-        desk.slots(),
+        text::quantity(desk.slots(), "slot"),
         text::printable(&data.stack),
         text::printable(&machine.host),
     );

@@ -40,6 +40,34 @@ pub fn printable_short(text: &str, max: usize) -> String {
     }
 }
 
+/// A count and its noun, `1 instance` or `2 instances`. `singular` is a regular noun of English.
+pub fn quantity<N>(count: N, singular: &str) -> String
+where
+    N: std::fmt::Display + PartialEq + From<u8> + Copy,
+{
+    if count == N::from(1) {
+        return format!("1 {singular}");
+    }
+    let consonant_y = singular
+        .strip_suffix('y')
+        .filter(|stem| !stem.ends_with(['a', 'e', 'i', 'o', 'u']));
+    match consonant_y {
+        Some(stem) => format!("{count} {stem}ies"),
+        None if ["s", "x", "ch", "sh"]
+            .iter()
+            .any(|end| singular.ends_with(end)) =>
+        {
+            format!("{count} {singular}es")
+        }
+        None => format!("{count} {singular}s"),
+    }
+}
+
+/// Like [`quantity`], for what has a length.
+pub fn quantity_of<T>(all: &[T], singular: &str) -> String {
+    quantity(all.len(), singular)
+}
+
 /// Whether a character acts on a terminal or hides from the eye instead of being seen.
 pub fn is_active(c: char) -> bool {
     c.is_control()
@@ -65,6 +93,34 @@ pub fn is_active(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_has_no_plural() {
+        let words = ["instance", "policy", "day", "batch", "dead letter"];
+        let one = words.map(|word| quantity(1_u64, word));
+        assert_eq!(
+            one,
+            [
+                "1 instance",
+                "1 policy",
+                "1 day",
+                "1 batch",
+                "1 dead letter"
+            ]
+        );
+        let none = words.map(|word| quantity(0_u64, word));
+        assert_eq!(
+            none,
+            [
+                "0 instances",
+                "0 policies",
+                "0 days",
+                "0 batches",
+                "0 dead letters"
+            ]
+        );
+        assert_eq!(quantity_of(&[1, 2], "file"), "2 files");
+    }
 
     #[test]
     fn ordinary_text_stays() {
