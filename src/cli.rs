@@ -62,6 +62,14 @@ impl GlobalArgs {
     }
 }
 
+/// Of commands that may bake.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct ConsoleArgs {
+    /// Show every line of the builder's console, not only its steps; the file with all of it is named either way
+    #[arg(long)]
+    pub console: bool,
+}
+
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Convert files: everything below in one go, with teardown however it ends
@@ -102,6 +110,11 @@ pub enum Command {
     Permissions(commands::permissions::Args),
     /// The local cloud: serve, status, stop, reset
     Local(commands::local::Args),
+    /// Print the completion script of a shell
+    Completions(commands::completions::Args),
+    /// Write the manual pages into a folder; packages do
+    #[command(hide = true)]
+    ManPages(commands::man_pages::Args),
 }
 
 impl Command {
@@ -115,6 +128,16 @@ impl Command {
             | Self::Ls(_)
             | Self::Logs(_) => Own::LookedAt,
             _ => Own::Changed,
+        }
+    }
+
+    /// Whether all of a builder's console is printed.
+    pub fn shows_console(&self) -> bool {
+        match self {
+            Self::Run(args) => args.console.console,
+            Self::Demo(args) => args.console.console,
+            Self::Bake(args) => args.console.console,
+            _ => false,
         }
     }
 

@@ -1,4 +1,4 @@
-//! What the domain tells while it works. Logic emits these and never knows the screen; `ui` draws them.
+//! What the domain reports while it works. Logic emits these and never knows the screen; `ui` draws them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,7 +39,23 @@ pub struct BatchProgress {
     pub visible: u64,
     pub in_flight: u64,
     pub instances_running: u64,
-    /// Estimated from the throughput so far; `None` until the first job is done.
+    /// How much of the batch is converted, 0 to 1; files in work count in part.
+    pub fraction: f64,
+    /// `None` until there is something to estimate it from.
+    pub eta: Option<Duration>,
+    /// Empty where nobody asked for it.
+    pub at_work: Vec<FileProgress>,
+}
+
+/// How far the conversion of one file is, as its worker reports it. All text is untrusted.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct FileProgress {
+    pub file: String,
+    /// `fetching`, `working` or `storing`.
+    pub stage: String,
+    pub percent: Option<u32>,
+    /// Seconds of film converted in a second.
+    pub speed: Option<f64>,
     pub eta: Option<Duration>,
 }
 
@@ -66,7 +82,7 @@ pub enum Event {
         what: String,
         last_seen: String,
     },
-    /// A line of an instance's console (foreign text; `ui` escapes it).
+    /// A line of an instance's console (untrusted text; `ui` escapes it).
     Console {
         instance: String,
         line: String,

@@ -30,16 +30,23 @@ pub mod template;
 pub mod ui;
 pub mod wait;
 
+use clap::CommandFactory as _;
 use cli::{Cli, Command};
 use error::{Error, Kind, Result};
 use event::Events;
 use session::Session;
-use ui::Ui;
+use ui::{DrawOptions, Ui};
 
 /// Runs one command line to its end and returns the process's exit code.
 pub async fn run(cli: Cli) -> u8 {
     let (events, received) = Events::channel();
-    let drawing = Ui::draw(cli.global.quiet, received);
+    let drawing = Ui::draw(
+        DrawOptions {
+            quiet: cli.global.quiet,
+            console: cli.command.shows_console(),
+        },
+        received,
+    );
     let ui = Ui {
         json: cli.global.json,
         quiet: cli.global.quiet,
@@ -113,5 +120,7 @@ async fn dispatch(command: &Command, session: &Session) -> Result<()> {
         Command::Presets(args) => commands::presets::run(args, session),
         Command::Bill(args) => commands::bill::run(args, session).await,
         Command::Permissions(args) => commands::permissions::run(args, session),
+        Command::Completions(args) => commands::completions::run(args, Cli::command(), session),
+        Command::ManPages(args) => commands::man_pages::run(args, Cli::command(), session),
     }
 }

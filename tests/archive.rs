@@ -123,9 +123,9 @@ fn a_lock_takes_debians_packages_from_its_date_or_says_which_differ() {
 
     // Resolved from the archive of this moment.
     let updated = world
-        .muck(&["bake", "--update", "--local", "--json"])
+        .muck(&["bake", "--update", "--local", "--json", "--console"])
         .exits(0)
-        .says(&["== the dated archive answers"])
+        .says(&["-- the dated archive answers"])
         .json();
     let lock_path = world.work().join("recipe/image.lock");
     let lock = std::fs::read_to_string(&lock_path).expect("the lock");
@@ -163,7 +163,7 @@ fn a_lock_takes_debians_packages_from_its_date_or_says_which_differ() {
     // The archive is away: the same versions from the usual one.
     archive.set_answering(false);
     let again = world
-        .muck(&["bake", "--force", "--local", "--json"])
+        .muck(&["bake", "--force", "--local", "--json", "--console"])
         .exits(0)
         .says(&["does not answer: the image's own is used"])
         .json();

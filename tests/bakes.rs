@@ -135,13 +135,56 @@ fn a_call_that_is_refused_is_named_and_nothing_is_left() {
     }
 }
 
+/// The file that a bake says its builder's whole console is in.
+fn console_file(stderr: &str) -> String {
+    let path = stderr
+        .lines()
+        .find_map(|line| line.strip_prefix("  console in "))
+        .expect("the file is named");
+    std::fs::read_to_string(path).expect("the console's file")
+}
+
+#[test]
+fn a_bake_prints_its_steps_and_keeps_the_console() {
+    let (world, _account) = world_with("printf 'fit \\033[2J to convert\\n'\n");
+    let bake = |arguments: &[&str]| {
+        let ended = world.muck(&[&["bake", "--local", "--force"], arguments].concat());
+        ended.exits(0).stderr
+    };
+    let stderr = bake(&[]);
+    for step in ["boot the builder", "install packages", "check", "power off"] {
+        let line = stderr
+            .lines()
+            .find(|line| line.trim_start().starts_with(&format!("{step}  ")))
+            .unwrap_or_else(|| panic!("no step {step} in\n{stderr}"));
+        assert!(line.ends_with(" s"), "a step with its time: {line}");
+    }
+    // Steps of the bake and of the script, and some notes: not the console.
+    assert!(stderr.lines().count() < 30, "{stderr}");
+    assert!(!stderr.contains("to convert"), "{stderr}");
+    let console = console_file(&stderr);
+    assert!(
+        console.contains("\n== check\nfit \\u{1b}[2J to convert\n"),
+        "{console}"
+    );
+
+    let stderr = bake(&["--console"]);
+    assert!(
+        stderr.contains(" | fit \\u{1b}[2J to convert\n"),
+        "{stderr}"
+    );
+    assert!(console_file(&stderr).contains("to convert"));
+}
+
 #[test]
 fn a_failing_script_says_its_step_and_last_words() {
     let (world, account) = world_with("echo 'no encoder of that name' >&2\nexit 3\n");
-    world.muck(&["bake", "--local"]).exits(1).says(&[
+    let failed = world.muck(&["bake", "--local"]).exits(1).says(&[
         "failed in the step \"check\" (exit code 3)",
         "    no encoder of that name",
+        "→ the whole console is in /",
     ]);
+    assert!(console_file(&failed.stderr).contains("-- failed: check (exit code 3)"));
     assert_pieces(&account, 0, "a failed check");
 
     // Once mended, the same command makes it, and then finds it.
@@ -160,7 +203,7 @@ fn a_failing_script_says_its_step_and_last_words() {
 fn an_interrupted_bake_removes_its_builder() {
     let (world, account) = world_with("sleep 600\n");
     let mut muck = world
-        .command(&["bake", "--local"])
+        .command(&["bake", "--local", "--console"])
         .stderr(Stdio::piped())
         .stdout(Stdio::null())
         .spawn()

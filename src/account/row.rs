@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use indicatif::BinaryBytes;
 use jiff::Timestamp;
-use muck_worker::text::printable_short;
+use muck_worker::text::{printable_short, quantity};
 use serde::Serialize;
 
 use super::cost::Hourly;
@@ -137,7 +137,7 @@ impl Row {
             .map(|(what, count)| format!("{count} {what}"))
             .collect();
         if all.is_empty() && self.volumes > 0 {
-            all.push(format!("{} volumes", self.volumes));
+            all.push(quantity(self.volumes, "volume"));
         }
         if all.is_empty() {
             return "-".to_owned();
@@ -152,15 +152,14 @@ impl Row {
         {
             let more = if stored.at_least { "≥ " } else { "" };
             parts.push(format!(
-                "{more}{} objects, {}",
-                stored.objects,
+                "{more}{}, {}",
+                quantity(stored.objects, "object"),
                 BinaryBytes(stored.bytes)
             ));
         }
         for (count, noun) in [(self.images, "image"), (self.snapshots, "snapshot")] {
             if count > 0 {
-                let plural = if count == 1 { "" } else { "s" };
-                parts.push(format!("{count} {noun}{plural}"));
+                parts.push(quantity(count, noun));
             }
         }
         if parts.is_empty() {

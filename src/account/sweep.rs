@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use muck_worker::text::printable_short;
+use muck_worker::text::{printable_short, quantity_of};
 
 use super::cost::Hourly;
 use super::expired::{Forgotten, end_of_stack, is_past};
@@ -191,9 +191,9 @@ impl Sweep<'_> {
             count => format!("{count} are left: {}", self.other.down_command()),
         };
         self.cloud.events.note(format!(
-            "swept: stack {}, {} things deleted, {left}",
+            "swept: stack {}, {} deleted, {left}",
             self.stack(),
-            report.deleted.len()
+            quantity_of(&report.deleted, "resource")
         ));
         Ok(())
     }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets::NOTHING};
 use jiff::Timestamp;
-use muck_worker::text::printable_short;
+use muck_worker::text::{printable_short, quantity, quantity_of};
 use serde::Serialize;
 
 use super::fleet;
@@ -186,7 +186,7 @@ fn transfer(usage: &Usage, prices: &Prices) -> Line {
 fn messages(usage: &Usage, prices: &Prices) -> Line {
     Line {
         item: "Messages".to_owned(),
-        quantity: format!("{} requests", usage.queue_requests),
+        quantity: quantity(usage.queue_requests, "request"),
         unit_price: format!("{} / million", prices.queue),
         dollars: Some(
             prices
@@ -200,7 +200,7 @@ fn messages(usage: &Usage, prices: &Prices) -> Line {
 fn requests(item: &str, count: u64, a_thousand: Dollars) -> Line {
     Line {
         item: item.to_owned(),
-        quantity: format!("{count} requests"),
+        quantity: quantity(count, "request"),
         unit_price: format!("{a_thousand} / thousand"),
         dollars: Some(a_thousand.times(u128::from(count), 1000).rounded()),
     }
@@ -211,7 +211,7 @@ fn compute(instances: &[InstanceTime], prices: &Prices) -> Vec<Line> {
     let billed = |one: &InstanceTime| one.seconds.max(LEAST_SECONDS);
     let mut lines = vec![Line {
         item: "Compute Resources".to_owned(),
-        quantity: count(instances.len() as u64, "instance"),
+        quantity: quantity_of(instances, "instance"),
         unit_price: String::new(),
         dollars: Some(Dollars::ZERO),
     }];
@@ -235,7 +235,7 @@ fn compute(instances: &[InstanceTime], prices: &Prices) -> Vec<Line> {
             printable_short(kind, 20)
         };
         lines.push(Line {
-            item: format!("  {} {instance_type}", count(of.len() as u64, &what)),
+            item: format!("  {} {instance_type}", quantity_of(&of, &what)),
             quantity: format!("{seconds} s"),
             unit_price: an_hour.map_or_else(
                 || format!("price of {instance_type} not known"),
@@ -286,7 +286,7 @@ fn notes(usage: &Usage, incomplete: bool) -> Vec<String> {
     if unsure > 0 {
         notes.push(format!(
             "of {} the end was not seen: counted until last seen alive",
-            count(unsure, "instance")
+            quantity(unsure, "instance")
         ));
     }
     notes
@@ -325,7 +325,7 @@ impl Bill {
             table.trim_fmt()
         );
         if let Some(per_video) = self.per_video {
-            let videos = count(self.videos, "video");
+            let videos = quantity(self.videos, "video");
             let _ = write!(text, "\n\n{videos} converted, {} a video", six(per_video));
         }
         for (index, note) in self.notes.iter().enumerate() {
@@ -345,11 +345,6 @@ fn six(dollars: Dollars) -> String {
     format!("${}.{:06}", micros / 1_000_000, micros % 1_000_000)
 }
 
-fn count(number: u64, what: &str) -> String {
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{number} {what}{plural}")
-}
-
 /// `1.9 MB` in AWS's units (2^20 …).
 pub(super) fn bytes(count: u64) -> String {
     let units = ["bytes", "kB", "MB", "GB", "TB", "PB"];
@@ -360,7 +355,7 @@ pub(super) fn bytes(count: u64) -> String {
         unit += 1;
     }
     if unit == 0 {
-        format!("{count} bytes")
+        quantity(count, "byte")
     } else {
         format!("{value:.1} {}", units[unit])
     }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use muck_worker::message::{DeadLetter, Status};
-use muck_worker::text::printable_short;
+use muck_worker::text::{printable_short, quantity};
 use muck_worker::verdict::{self, Verdict};
 use serde::Serialize;
 
@@ -210,8 +210,11 @@ async fn take(cloud: &Cloud, queue: &Queue) -> Result<Vec<Held>> {
             }
             if began.elapsed() > PATIENCE {
                 cloud.events.warn(format!(
-                    "somebody else has {} more dead letters in hand: look again in a minute",
-                    (depth.visible + depth.in_flight).saturating_sub(count)
+                    "another process holds {}: look again in a minute",
+                    quantity(
+                        (depth.visible + depth.in_flight).saturating_sub(count),
+                        "more dead letter"
+                    )
                 ));
                 break;
             }

@@ -1,6 +1,7 @@
 //! What a launch has started, and how it is told.
 
 use jiff::Timestamp;
+use muck_worker::text::quantity;
 use serde::Serialize;
 
 use crate::error::Error;
@@ -49,7 +50,8 @@ impl Launch {
         let missing = (requested as usize).saturating_sub(started);
         Some(
             Error::failed(format!(
-                "{started} of {requested} instances were started: {reason}"
+                "{started} of {} started: {reason}",
+                quantity(requested, "instance")
             ))
             .hint(format!(
                 "those {started} convert the batch; {missing} more: muck launch -n {missing}, or another type (--type)"

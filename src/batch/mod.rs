@@ -11,6 +11,7 @@
 pub mod bill;
 mod collect;
 mod digest;
+mod estimate;
 pub mod failed;
 mod fetch;
 pub mod fleet;

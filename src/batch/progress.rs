@@ -1,6 +1,7 @@
 //! How far the workers are with their files, from the reports that they put into the output bucket.
 
 use std::fmt::Write as _;
+use std::time::{Duration, Instant};
 
 use futures::future::try_join_all;
 use jiff::Timestamp;
@@ -8,20 +9,22 @@ use muck_worker::progress::{AT_LEAST_EVERY, EVERY, FileReport, PREFIX, Report, V
 use muck_worker::text::printable_short;
 use serde::Serialize;
 
+use super::ledger::{Batch, Counter, Ledger};
 use crate::cloud::Cloud;
 use crate::error::Result;
+use crate::event::FileProgress;
 use crate::resources::object::{self, Listed, Place};
+use crate::ui::{seconds, speed};
 
 /// Reports that are older are of workers that have died: one with a file in hand reports twice in that time
 /// ([`AT_LEAST_EVERY`]).
 const FRESH_SECONDS: i64 = 60;
 /// A report has some hundred bytes a file; what is much longer isn't one.
 const MOST_BYTES: u64 = 1 << 20;
+/// Workers write no more often than every [`EVERY`]; half of it keeps what is shown from being twice as old.
+const READ_EVERY: Duration = Duration::from_secs(EVERY.as_secs() / 2);
 
-/// Faster than any machine, so that a number that is none is not shown with its three hundred digits.
-const MOST_SPEED: f64 = 99_999.0;
-
-/// A file at work somewhere. All text in it is foreign.
+/// A file at work somewhere. All text in it is untrusted.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct AtWork {
     /// The instance's id, or the host's name.
@@ -30,24 +33,72 @@ pub struct AtWork {
     pub file: FileReport,
 }
 
-/// The files at work, in the order of instances. Costs a list and a request for each worker.
-pub async fn at_work(cloud: &Cloud) -> Result<Vec<AtWork>> {
+/// The workers' reports, read again only when there may be new ones.
+#[derive(Debug, Default)]
+pub struct Reports {
+    last: Option<(Instant, Vec<AtWork>)>,
+}
+
+impl Reports {
+    /// The files at work, in the order of instances. Costs a list and a request for each worker every five seconds.
+    pub async fn read(&mut self, cloud: &Cloud) -> Result<Vec<AtWork>> {
+        Ok(self.read_if_due(cloud).await?.0)
+    }
+
+    /// Like [`Self::read`], but only the files of `batch`, whose ledger counts the requests. Reports are for looking at: a
+    /// failure to read them is logged and no more.
+    pub(super) async fn of_batch(
+        &mut self,
+        cloud: &Cloud,
+        ledger: &Ledger,
+        batch: &Batch,
+    ) -> Result<Vec<AtWork>> {
+        let (mut files, gets) = match self.read_if_due(cloud).await {
+            Ok(read) => read,
+            Err(error) => {
+                tracing::debug!(error = error.chain(), "cannot read the workers' reports");
+                self.last = Some((Instant::now(), Vec::new()));
+                (Vec::new(), None)
+            }
+        };
+        if let Some(gets) = gets {
+            ledger.count(batch, Counter::Puts, 1)?;
+            ledger.count(batch, Counter::Gets, gets)?;
+        }
+        files.retain(|one| one.file.batch.as_ref() == Some(&batch.name));
+        Ok(files)
+    }
+
+    /// The files, and how many reports were requested if they were read just now.
+    async fn read_if_due(&mut self, cloud: &Cloud) -> Result<(Vec<AtWork>, Option<u64>)> {
+        if let Some((at, files)) = &self.last
+            && at.elapsed() < READ_EVERY
+        {
+            return Ok((files.clone(), None));
+        }
+        let (files, gets) = at_work(cloud).await?;
+        self.last = Some((Instant::now(), files.clone()));
+        Ok((files, Some(gets)))
+    }
+}
+
+/// The files at work, in the order of instances, and how many reports were requested.
+async fn at_work(cloud: &Cloud) -> Result<(Vec<AtWork>, u64)> {
     let bucket = cloud.names.output_bucket();
     let now = Timestamp::now();
     let listed = object::list(cloud, &bucket, PREFIX).await?;
     let fresh = listed.into_iter().filter(|one| is_fresh(one, now));
-    let reports = fresh.map(async |one| {
+    let requests = fresh.map(async |one| {
         let place = Place {
             bucket: &bucket,
             key: &one.key,
         };
         object::read(cloud, place, MOST_BYTES).await
     });
-    let mut all = Vec::new();
-    for text in try_join_all(reports).await?.into_iter().flatten() {
-        all.extend(read(&text));
-    }
-    Ok(all)
+    let reports = try_join_all(requests).await?;
+    let gets = reports.len() as u64;
+    let files = reports.into_iter().flatten().flat_map(|text| read(&text));
+    Ok((files.collect(), gets))
 }
 
 /// The files in a report. One of a later version, or a text that is none, tells nothing of its worker.
@@ -77,6 +128,17 @@ fn files_of(report: Report) -> Vec<AtWork> {
 }
 
 impl AtWork {
+    pub(super) fn into_event(self) -> FileProgress {
+        let file = self.file;
+        FileProgress {
+            file: file.file,
+            stage: file.stage,
+            percent: file.percent,
+            speed: file.speed,
+            eta: file.eta_seconds.map(Duration::from_secs),
+        }
+    }
+
     /// One line, for a terminal.
     pub(super) fn text(&self) -> String {
         let file = &self.file;
@@ -89,12 +151,11 @@ impl AtWork {
         if let Some(percent) = file.percent {
             let _ = write!(text, " {:>3} %", percent.min(100));
         }
-        if let Some(speed) = file.speed {
-            let _ = write!(text, "  {:.1}×", speed.clamp(0.0, MOST_SPEED));
+        if let Some(value) = file.speed {
+            let _ = write!(text, "  {}", speed(value));
         }
         if let Some(eta) = file.eta_seconds {
-            let eta = std::time::Duration::from_secs(eta);
-            let _ = write!(text, "  ETA {}", crate::ui::seconds(eta));
+            let _ = write!(text, "  ETA {}", seconds(Duration::from_secs(eta)));
         }
         text.trim_end().to_owned()
     }

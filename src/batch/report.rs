@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use comfy_table::{ContentArrangement, Table, presets::NOTHING};
-use muck_worker::text::printable_short;
+use muck_worker::text::{printable_short, quantity};
 use serde::Serialize;
 
 use super::ledger::Totals;
@@ -46,7 +46,10 @@ pub struct Report {
 impl Report {
     /// The article's lines, and a table of failures if there are any.
     pub fn text(&self) -> String {
-        let mut text = format!("{} results successfully retrieved.", self.retrieved);
+        let mut text = format!(
+            "{} successfully retrieved.",
+            quantity(self.retrieved, "result")
+        );
         if let Some(statistics) = &self.statistics {
             let _ = write!(text, "\n{}", statistics.text());
         }
@@ -65,8 +68,10 @@ impl Report {
     pub fn failure(&self) -> Option<Error> {
         if let Some(why) = &self.given_up {
             let error = Error::failed(format!(
-                "{} of {} jobs of batch {} did not come back",
-                self.totals.outstanding, self.totals.jobs, self.batch
+                "{} of {} of batch {} did not come back",
+                self.totals.outstanding,
+                quantity(self.totals.jobs, "job"),
+                self.batch
             ))
             .because(why.as_str());
             let hint = if self.totals.unsent > 0 {
@@ -85,9 +90,9 @@ impl Report {
         let error = Error::new(
             Kind::SomeJobsFailed,
             format!(
-                "{} of {} jobs failed",
+                "{} of {} failed",
                 self.failures.len(),
-                self.totals.jobs
+                quantity(self.totals.jobs, "job")
             ),
         );
         Some(error.hint(format!("{} has the reasons in full", self.log.display())))
@@ -153,7 +158,7 @@ mod tests {
         ];
         let report = report(failures, None);
         insta::assert_snapshot!(report.text(), @r"
-        1 results successfully retrieved.
+        1 result successfully retrieved.
         Minimum Processing Time: 2
         Maximum Processing Time: 2
         Average Processing Time: 2.000000

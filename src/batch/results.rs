@@ -12,10 +12,12 @@ use jiff::Timestamp;
 
 use super::check_batch_name;
 use super::collect::{Came, Collector, Depths, is_failure};
+use super::estimate::Estimate;
 use super::fetch::disk;
 use super::fleet;
 use super::ledger::{Batch, Job, JobStatus, Ledger};
 use super::log_csv;
+use super::progress::{AtWork, Reports};
 use super::report::{JobFailure, Report};
 use super::stall::{Look, Stalled, Watch};
 use super::statistics::{JobTimes, Statistics};
@@ -43,6 +45,8 @@ pub struct ResultsOptions {
     pub wait: bool,
     /// How long nothing may move, with no instance alive, before waiting is given up.
     pub patience: Duration,
+    /// Report how far each file is: a list and a request for each worker every five seconds.
+    pub follow_files: bool,
 }
 
 impl ResultsOptions {
@@ -53,6 +57,7 @@ impl ResultsOptions {
             batch: None,
             wait: true,
             patience: PATIENCE,
+            follow_files: false,
         }
     }
 }
@@ -83,6 +88,7 @@ pub(super) async fn results_by(
         batch: &batch,
         collector: Collector::open(cloud, ledger, &batch).await?,
         fetcher,
+        reports: options.follow_files.then(Reports::default),
     };
     let given_up = getting.run(options).await;
     // Whatever ended it, what has come is logged.
@@ -113,6 +119,8 @@ struct Getting<'a> {
     batch: &'a Batch,
     collector: Collector<'a>,
     fetcher: Fetcher<'a>,
+    /// `None`: nobody looks at them.
+    reports: Option<Reports>,
 }
 
 impl Getting<'_> {
@@ -184,7 +192,7 @@ impl Getting<'_> {
                     count
                 }
             };
-            self.progress(depths, instances)?;
+            self.progress(depths, instances).await?;
             if !self.batch.ours {
                 // How many jobs it has is not known here: it is over when nothing is left to do.
                 let empty = depths.input.visible + depths.input.in_flight == 0
@@ -237,8 +245,23 @@ impl Getting<'_> {
         }
     }
 
-    fn progress(&self, depths: Depths, instances: u64) -> Result<()> {
+    async fn progress(&mut self, depths: Depths, instances: u64) -> Result<()> {
+        let mut at_work = match &mut self.reports {
+            Some(reports) if depths.input.in_flight > 0 => {
+                reports
+                    .of_batch(self.cloud, self.ledger, self.batch)
+                    .await?
+            }
+            _ => Vec::new(),
+        };
         let totals = self.ledger.totals(self.batch)?;
+        let jobs = self.ledger.jobs(self.batch)?;
+        // A report may be older than the file's result.
+        at_work.retain(|one| {
+            jobs.iter()
+                .any(|job| job.status == JobStatus::Outstanding && job.name == one.file.file)
+        });
+        let estimate = Estimate::of(&jobs, &at_work, Timestamp::now());
         self.cloud.events.emit(Event::Batch(BatchProgress {
             jobs_done: totals.converted,
             jobs_failed: totals.failed,
@@ -246,7 +269,9 @@ impl Getting<'_> {
             visible: depths.input.visible,
             in_flight: depths.input.in_flight,
             instances_running: instances,
-            eta: eta(&self.ledger.jobs(self.batch)?, Timestamp::now()),
+            fraction: estimate.fraction,
+            eta: estimate.eta,
+            at_work: at_work.into_iter().map(AtWork::into_event).collect(),
         }));
         Ok(())
     }
@@ -323,31 +348,14 @@ impl Getting<'_> {
     }
 }
 
-/// The time that the outstanding jobs take at the pace since the first one was begun; `None`
-/// until one is done. Pure.
-pub(super) fn eta(jobs: &[Job], now: Timestamp) -> Option<Duration> {
-    let first = jobs
-        .iter()
-        .filter_map(|job| job.times)
-        .map(|times| times.read)
-        .min()?;
-    let done = jobs.iter().filter(|job| job.times.is_some()).count() as f64;
-    let left = jobs
-        .iter()
-        .filter(|job| job.status == JobStatus::Outstanding)
-        .count() as f64;
-    let passed = now.duration_since(first).as_secs_f64().max(0.0);
-    Some(Duration::from_secs_f64((passed / done * left).min(1e9)))
-}
-
 #[cfg(test)]
 mod properties;
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::batch::ledger::Output;
 
-    pub(super) fn output(mime: &str) -> Output {
+    pub(in crate::batch) fn output(mime: &str) -> Output {
         Output {
             ordinal: 0,
             bucket: String::new(),
@@ -358,7 +366,7 @@ mod tests {
         }
     }
 
-    pub(super) fn job(preset: &str, message: Option<String>) -> Job {
+    pub(in crate::batch) fn job(preset: &str, message: Option<String>) -> Job {
         Job {
             id: 1,
             input_key: String::new(),

@@ -313,9 +313,14 @@ async fn files_go_out_and_results_come_back() {
         .expect("is billed");
     assert!(bill.rehearsal && !bill.incomplete, "{bill:?}");
     assert_eq!((bill.region.as_str(), bill.videos), ("us-east-1", 3));
-    let status = super::status::status_by(&world.cloud, &world.ledger, None)
-        .await
-        .expect("looks");
+    let status = super::status::status_by(
+        &world.cloud,
+        &world.ledger,
+        None,
+        &mut super::progress::Reports::default(),
+    )
+    .await
+    .expect("looks");
     let batch = status.batch.expect("is known");
     assert_eq!((batch.totals.converted, batch.totals.outstanding), (3, 0));
     world.end().await;

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 
+use muck_worker::text::quantity_of;
 use serde::Serialize;
 use walkdir::WalkDir;
 
@@ -92,8 +93,8 @@ pub fn scan(paths: &[PathBuf], all: bool) -> Result<Scan> {
             ))
             .hint("add --all to submit it all the same"),
             many => Error::failed(format!(
-                "nothing to submit in {places}: none of {} files is a video (the first, {}, {})",
-                many.len(),
+                "nothing to submit in {places}: none of {} is a video (the first, {}, {})",
+                quantity_of(many, "file"),
                 many[0].path,
                 many[0].reason
             ))

@@ -4,16 +4,16 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use muck_worker::text::printable_short;
+use muck_worker::text::{printable_short, quantity, quantity_of};
 use serde::Serialize;
 
 use super::bill;
 use super::collect::{Collector, Depths};
+use super::estimate::Estimate;
 use super::fleet;
 use super::ledger::{Batch, FirstRead, Ledger, Totals};
 use super::money::Dollars;
-use super::progress::AtWork;
-use super::results::eta;
+use super::progress::{AtWork, Reports};
 use super::statistics::Statistics;
 use super::usage;
 use crate::cloud::Cloud;
@@ -27,7 +27,7 @@ pub struct Status {
     pub stack: String,
     pub queues: Depths,
     pub instances: Vec<InstanceStatus>,
-    /// What the workers say of the files that they work on; the caller's to fill in.
+    /// What the workers report of the files that they work on.
     pub at_work: Vec<AtWork>,
     /// `None` if no batch is known here.
     pub batch: Option<BatchStatus>,
@@ -52,6 +52,8 @@ pub struct BatchStatus {
     pub reported: u64,
     /// From launch to first message, of each instance that brought a result back.
     pub first_reads: Vec<FirstRead>,
+    /// How much of the batch is converted; files in work count in part.
+    pub percent: u32,
     /// Results a minute.
     pub transactions_per_minute: Option<f64>,
     pub eta_seconds: Option<u64>,
@@ -61,9 +63,9 @@ pub struct BatchStatus {
     pub rehearsal: bool,
 }
 
-/// Looks at the stack. `batch`: `None` for the newest.
-pub async fn status(cloud: &Cloud, batch: Option<&str>) -> Result<Status> {
-    status_by(cloud, &Ledger::open(cloud)?, batch).await
+/// Looks at the stack. `batch`: `None` for the newest. `reports`: kept from one look to the next.
+pub async fn status(cloud: &Cloud, batch: Option<&str>, reports: &mut Reports) -> Result<Status> {
+    status_by(cloud, &Ledger::open(cloud)?, batch, reports).await
 }
 
 /// The same with the ledger given.
@@ -71,6 +73,7 @@ pub(super) async fn status_by(
     cloud: &Cloud,
     ledger: &Ledger,
     batch: Option<&str>,
+    reports: &mut Reports,
 ) -> Result<Status> {
     let chosen = match batch {
         Some(_) => Some(bill::known(ledger, batch)?),
@@ -97,14 +100,19 @@ pub(super) async fn status_by(
             .cmp(&a.age_seconds)
             .then_with(|| a.id.cmp(&b.id))
     });
+    let at_work = if queues.input.in_flight > 0 {
+        reports.read(cloud).await?
+    } else {
+        Vec::new()
+    };
     Ok(Status {
         stack: cloud.names.stack.to_string(),
         batch: chosen
-            .map(|batch| batch_status(cloud, ledger, &batch, &queues, now))
+            .map(|batch| batch_status(cloud, ledger, &batch, &queues, &at_work, now))
             .transpose()?,
         queues,
         instances,
-        at_work: Vec::new(),
+        at_work,
     })
 }
 
@@ -113,6 +121,7 @@ fn batch_status(
     ledger: &Ledger,
     batch: &Batch,
     queues: &Depths,
+    at_work: &[AtWork],
     now: Timestamp,
 ) -> Result<BatchStatus> {
     let totals = ledger.totals(batch)?;
@@ -123,14 +132,21 @@ fn batch_status(
         &cloud.names.region,
         bill::is_aws(cloud),
     );
+    let of_batch: Vec<AtWork> = at_work
+        .iter()
+        .filter(|one| one.file.batch.as_ref() == Some(&batch.name))
+        .cloned()
+        .collect();
+    let estimate = Estimate::of(&jobs, &of_batch, now);
     Ok(BatchStatus {
         name: batch.name.clone(),
         first_reads: ledger.first_reads(batch)?,
         reported: queues.output.visible.min(totals.outstanding),
         transactions_per_minute: Statistics::of(&times).map(|all| all.transactions_per_minute),
-        eta_seconds: (totals.outstanding > 0)
-            .then(|| eta(&jobs, now))
-            .flatten()
+        percent: estimate.percent(),
+        eta_seconds: estimate
+            .eta
+            .filter(|_| totals.outstanding > 0)
             .map(|eta| eta.as_secs()),
         totals,
         spent: spent
@@ -146,11 +162,11 @@ impl Status {
     pub fn text(&self) -> String {
         let queues = &self.queues;
         let mut text = format!(
-            "stack      {}\nqueue      {} waiting, {} in work, {} reports to read, {} dead",
+            "stack      {}\nqueue      {} waiting, {} in work, {} to read, {} dead",
             self.stack,
             queues.input.visible,
             queues.input.in_flight,
-            queues.output.visible,
+            quantity(queues.output.visible, "report"),
             queues.failed.visible + queues.failed.in_flight
         );
         if self.instances.is_empty() {
@@ -184,10 +200,11 @@ impl BatchStatus {
     fn text(&self) -> String {
         let totals = &self.totals;
         let mut text = format!(
-            "\nbatch      {}\njobs       {} of {} done",
+            "\nbatch      {}\njobs       {} of {} done, {} %",
             printable_short(&self.name, 70),
             totals.converted + totals.failed,
-            totals.jobs
+            totals.jobs,
+            self.percent
         );
         if totals.failed > 0 {
             let _ = write!(text, ", {} of them failed", totals.failed);
@@ -206,12 +223,8 @@ impl BatchStatus {
             } else {
                 format!("{least} to {most} s")
             };
-            let count = self.first_reads.len();
-            let plural = if count == 1 { "" } else { "s" };
-            let _ = write!(
-                text,
-                "\nfirst read {span} after the launch ({count} instance{plural})"
-            );
+            let instances = quantity_of(&self.first_reads, "instance");
+            let _ = write!(text, "\nfirst read {span} after the launch ({instances})");
         }
         if let Some(pace) = self.transactions_per_minute {
             let _ = write!(text, "\nthroughput {pace:.1} transactions / minute");
@@ -287,6 +300,7 @@ mod tests {
                     unsent: 0,
                 },
                 reported: 1,
+                percent: 47,
                 first_reads: [7, 12]
                     .map(|seconds| FirstRead {
                         instance: "i-0123456789abcdef0".into(),
@@ -301,12 +315,12 @@ mod tests {
         };
         insta::assert_snapshot!(status.text(), @r"
         stack      demo
-        queue      3 waiting, 2 in work, 1 reports to read, 1 dead
+        queue      3 waiting, 2 in work, 1 report to read, 1 dead
         instances  i-0123456789abcdef0  worker   c7i.large    running       1 min 05 s
                    i-0123456789abcdef1  worker   c7i.large    shutting-down 4.0 s
         at work    i-0123456789abcdef0  MVI_3113.AVI                   working   42 %  1.9×  ETA 31 s
         batch      20260102-030405-9f3a
-        jobs       5 of 10 done, 1 of them failed, 1 more reported (`muck results` reads them)
+        jobs       5 of 10 done, 47 %, 1 of them failed, 1 more reported (`muck results` reads them)
         first read 7 to 12 s after the launch (2 instances)
         throughput 31.2 transactions / minute
         ETA        1 min 30 s

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use muck_worker::MEDIA_PREFIX;
 use muck_worker::message::{InputMessage, MAX_BYTES, Message};
 use muck_worker::preset::{Preset, Presets};
+use muck_worker::text::quantity;
 use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio::task::JoinError;
@@ -68,7 +69,7 @@ pub struct Submission {
 impl Submission {
     /// The article's line.
     pub fn text(&self) -> String {
-        format!("{} files successfully submitted.", self.files)
+        format!("{} successfully submitted.", quantity(self.files, "file"))
     }
 
     /// An error that names the files that could not be submitted, if there are any.

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::cli::ConsoleArgs;
 use crate::config::architecture;
 use crate::error::Result;
 use crate::image::{self, BakeOptions, Baked, Verified};
@@ -26,6 +27,8 @@ pub struct Args {
     /// The worker binary that goes into the image [default: from muck.toml, else beside muck]
     #[arg(long, value_name = "FILE")]
     worker: Option<PathBuf>,
+    #[command(flatten)]
+    pub console: ConsoleArgs,
 }
 
 pub async fn run(args: &Args, session: &Session) -> Result<()> {

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use crate::cli::ConsoleArgs;
 use crate::commands::local;
 use crate::commands::run::{Job, own_stack, whole_job};
 use crate::error::{Error, Result};
@@ -32,6 +33,8 @@ pub struct Args {
     /// Remove the image too; the next demo bakes it again
     #[arg(long)]
     remove_image: bool,
+    #[command(flatten)]
+    pub console: ConsoleArgs,
 }
 
 pub async fn run(args: &Args, session: &Session) -> Result<()> {

@@ -3,6 +3,7 @@
 mod all_expired;
 
 use indicatif::BinaryBytes;
+use muck_worker::text::quantity;
 use serde_json::json;
 
 use crate::batch;
@@ -131,8 +132,8 @@ fn tell(cloud: &Cloud, report: &TeardownReport, session: &Session) -> Result<()>
     let list: String = left.chain(unknown).chain(why).collect();
     let what = match report.left.len() {
         0 => "it is not certain that nothing is left".to_owned(),
-        1 => "1 thing is left".to_owned(),
-        count => format!("{count} things are left"),
+        1 => "1 resource is left".to_owned(),
+        count => format!("{count} resources are left"),
     };
     Err(Error::new(
         Kind::LeftBehind,
@@ -166,17 +167,17 @@ fn clean_text(cloud: &Cloud, report: &TeardownReport) -> String {
 pub(super) fn line(thing: &Thing) -> String {
     let mut details: Vec<String> = thing.state.clone().into_iter().collect();
     if let Some(contents) = thing.contents {
-        details.push(count(contents.objects, "object"));
+        details.push(quantity(contents.objects, "object"));
         details.push(BinaryBytes(contents.bytes).to_string());
         if contents.delete_markers > 0 {
-            details.push(count(contents.delete_markers, "delete marker"));
+            details.push(quantity(contents.delete_markers, "delete marker"));
         }
         if contents.unfinished_uploads > 0 {
-            details.push(count(contents.unfinished_uploads, "unfinished upload"));
+            details.push(quantity(contents.unfinished_uploads, "unfinished upload"));
         }
     }
     if let Some(messages) = thing.messages {
-        details.push(count(messages, "message"));
+        details.push(quantity(messages, "message"));
     }
     let details = if details.is_empty() {
         String::new()
@@ -184,11 +185,6 @@ pub(super) fn line(thing: &Thing) -> String {
         format!("  {}", details.join(", "))
     };
     format!("{:<17} {}{details}", thing.kind, thing.name)
-}
-
-fn count(number: u64, noun: &str) -> String {
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{number} {noun}{plural}")
 }
 
 #[cfg(test)]

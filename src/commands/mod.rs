@@ -2,6 +2,7 @@
 
 pub mod bake;
 pub mod bill;
+pub mod completions;
 pub mod demo;
 pub mod down;
 pub mod failed;
@@ -11,6 +12,7 @@ pub mod launch;
 pub mod local;
 pub mod logs;
 pub mod ls;
+pub mod man_pages;
 pub mod permissions;
 pub mod plan;
 pub mod presets;

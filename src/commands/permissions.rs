@@ -2,6 +2,7 @@
 
 use clap::ValueEnum as _;
 use comfy_table::{ContentArrangement, Table, presets::NOTHING};
+use muck_worker::text::quantity;
 use serde::Serialize;
 
 use crate::config::Config;
@@ -71,7 +72,7 @@ pub fn run(args: &Args, session: &Session) -> Result<()> {
     if index == count {
         return Err(Error::usage(format!(
             "there is no part {number}: the policy has {}",
-            parts_text(count)
+            quantity(count, "part")
         )));
     }
     let part = parts.swap_remove(index);
@@ -80,11 +81,6 @@ pub fn run(args: &Args, session: &Session) -> Result<()> {
         .events
         .note(format!("part {number} of {count}, {}", room(&part)));
     Ok(())
-}
-
-fn parts_text(count: usize) -> String {
-    let plural = if count == 1 { "" } else { "s" };
-    format!("{count} part{plural}")
 }
 
 /// Only what was said narrows the policy: what this folder or this machine is set to may not be what
@@ -133,7 +129,7 @@ fn room(policy: &Policy) -> String {
         let count = policy.clone().parts(Limit::Managed).len();
         text = format!(
             "{text}\nfor managed policies name fewer commands, or print its {} one by one: --part 1 …",
-            parts_text(count)
+            quantity(count, "part")
         );
     }
     text

@@ -24,6 +24,7 @@ pub async fn run(args: &Args, session: &Session) -> Result<()> {
     let options = ResultsOptions {
         batch: args.batch.clone(),
         wait: !args.no_wait,
+        follow_files: session.ui.draws_bars(),
         ..ResultsOptions::new(&args.folder)
     };
     let report = batch::results(&cloud, &options).await?;

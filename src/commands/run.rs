@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::batch::launch::{self, LaunchOptions};
 use crate::batch::launched::Launch;
 use crate::batch::{self, Bill, Report, ResultsOptions, Submission, SubmitOptions};
+use crate::cli::ConsoleArgs;
 use crate::cloud::Cloud;
 use crate::commands::{down, local};
 use crate::config::{self, Config};
@@ -49,6 +50,8 @@ pub struct Args {
     /// After this long instances end themselves and the stack expires [default: from muck.toml, else 12h]
     #[arg(long, value_name = "TIME", value_parser = config::parse_ttl)]
     ttl: Option<SignedDuration>,
+    #[command(flatten)]
+    pub console: ConsoleArgs,
 }
 
 pub async fn run(args: &Args, session: &Session) -> Result<()> {
@@ -285,6 +288,7 @@ async fn convert(cloud: &Cloud, job: &Job, session: &Session, summary: &mut Summ
 
     let options = ResultsOptions {
         batch: Some(submission.batch.clone()),
+        follow_files: session.ui.draws_bars(),
         ..ResultsOptions::new(&job.output)
     };
     let report = summary

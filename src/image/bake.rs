@@ -4,6 +4,7 @@
 use std::time::Instant;
 
 use jiff::Timestamp;
+use muck_worker::text::quantity_of;
 use serde::Serialize;
 
 use super::base;
@@ -85,13 +86,16 @@ impl Baked {
 /// What an image holds and how large that is: two or three lines for people.
 pub fn contents(report: &Report) -> Vec<String> {
     let manifest = &report.manifest;
-    let mut parts = vec![format!("{} packages", manifest.packages.len())];
+    let mut parts = vec![quantity_of(&manifest.packages, "package")];
     parts.extend(
         manifest
             .version_of("ffmpeg")
             .map(|version| format!("ffmpeg {version}")),
     );
-    parts.push(format!("{} files made or changed", manifest.files.len()));
+    parts.push(format!(
+        "{} created or changed",
+        quantity_of(&manifest.files, "file")
+    ));
     let mut lines = vec![format!("  {}", parts.join(", "))];
     lines.extend(
         Size::of(report)

@@ -1,12 +1,10 @@
 //! The builder: an instance of the base image that provisions itself, reports, and powers itself off.
 
-use std::collections::VecDeque;
-use std::sync::Mutex;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::console::Follower;
+use super::builder_console::BuilderConsole;
 use super::made::Made;
 use super::recipe::Recipe;
 use super::report::Report;
@@ -14,7 +12,6 @@ use super::script::{self, Transfers};
 use super::worker_file::WorkerFile;
 use crate::cloud::Cloud;
 use crate::error::{Error, Result};
-use crate::event::Event;
 use crate::lifetime::{expiry_tag, whole_seconds};
 use crate::names::{ResourceKind, TAG_RECIPE};
 use crate::resources::image::Image;
@@ -31,8 +28,6 @@ const BEYOND_BAKE: Duration = Duration::from_mins(15);
 /// Presigned URLs outlive every deadline by this, and are valid for an hour at least.
 const URL_MARGIN: Duration = Duration::from_mins(15);
 const URL_LEAST: Duration = Duration::from_hours(1);
-/// Lines of console that an error shows when no report came.
-const LAST_LINES: usize = 15;
 
 /// Exit code of the script when a signal ended it (128 + SIGTERM).
 const TOLD_TO_END: i32 = 143;
@@ -80,25 +75,26 @@ impl Builder<'_> {
         let builder = events
             .step("launch the builder", Box::pin(self.launch(&user_data)))
             .await?;
-        let console = Mutex::new(Console::default());
-        let stopped = events
-            .step("provision", async {
-                let limit = self.recipe.deadline + BEYOND_DEADLINE;
-                let looked = instance::wait_stopped(&self.cloud.aws, &builder.id, limit, |_| {
-                    self.follow_console(&builder.id, &console)
-                });
-                let outcome = looked.await;
-                self.follow_console(&builder.id, &console).await;
-                self.end_console(&builder.id, &console);
-                outcome
-            })
+        let console = BuilderConsole::open(self.cloud, &builder.id, self.name)?;
+        events.note(format!("  console in {}", console.path.display()));
+        let whole_console = format!("the whole console is in {}", console.path.display());
+        let limit = self.recipe.deadline + BEYOND_DEADLINE;
+        let stopped =
+            instance::wait_stopped(&self.cloud.aws, &builder.id, limit, |_| console.look()).await;
+        console.look().await;
+        console.end();
+        let stopped = stopped.map_err(|error| {
+            error
+                .hint("a longer deadline can be set in image.toml (builder.deadline)")
+                .hint(&whole_console)
+        })?;
+        let text = self
+            .read_report(&report_key, &console)
             .await
-            .map_err(|error| {
-                error.hint("a longer deadline can be set in image.toml (builder.deadline)")
-            })?;
-        let text = self.read_report(&report_key, &console).await?;
+            .map_err(|error| error.hint(&whole_console))?;
         let report = Report::parse(&text)?;
         report.check().map_err(|error| {
+            let error = error.hint(&whole_console);
             if report.exit != TOLD_TO_END {
                 return error;
             }
@@ -210,42 +206,12 @@ impl Builder<'_> {
         }
     }
 
-    /// Tells the console's new lines. A console that can't be read now may be at the next look.
-    async fn follow_console(&self, id: &str, console: &Mutex<Console>) {
-        match instance::console(&self.cloud.aws, id).await {
-            Ok(text) => {
-                let lines = lock(console).follower.new_lines(&text);
-                self.tell(id, console, lines);
-            }
-            Err(cause) => tracing::debug!(%cause, id, "cannot read the console"),
-        }
-    }
-
-    fn end_console(&self, id: &str, console: &Mutex<Console>) {
-        let rest = lock(console).follower.rest();
-        self.tell(id, console, rest.into_iter().collect());
-    }
-
-    fn tell(&self, id: &str, console: &Mutex<Console>, lines: Vec<String>) {
-        let mut console = lock(console);
-        for line in lines {
-            if console.last.len() == LAST_LINES {
-                console.last.pop_front();
-            }
-            console.last.push_back(line.clone());
-            self.cloud.events.emit(Event::Console {
-                instance: id.to_owned(),
-                line,
-            });
-        }
-    }
-
-    async fn read_report(&self, key: &str, console: &Mutex<Console>) -> Result<String> {
+    async fn read_report(&self, key: &str, console: &BuilderConsole<'_>) -> Result<String> {
         let bucket = self.cloud.names.input_bucket();
         if let Some(text) = bake_objects::read_text(&self.cloud.aws, &bucket, key).await? {
             return Ok(text);
         }
-        let lines = indented(&lock(console).last);
+        let lines = indented(&console.last_lines());
         Err(Error::failed(format!(
             "the builder powered off without a report; its console's last lines:{lines}"
         ))
@@ -261,17 +227,4 @@ pub(super) fn indented<'a>(lines: impl IntoIterator<Item = &'a String>) -> Strin
     lines
         .into_iter()
         .fold(String::new(), |text, line| text + "\n    " + line)
-}
-
-/// What was told of the console.
-#[derive(Default)]
-struct Console {
-    follower: Follower,
-    last: VecDeque<String>,
-}
-
-fn lock(console: &Mutex<Console>) -> std::sync::MutexGuard<'_, Console> {
-    console
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
 }

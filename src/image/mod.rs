@@ -3,6 +3,7 @@
 pub mod bake;
 mod base;
 mod builder;
+mod builder_console;
 pub mod console;
 pub mod copy;
 pub mod kept;

@@ -1,5 +1,6 @@
 //! How large an image is, and what makes it so.
 
+use muck_worker::text::quantity;
 use serde::Serialize;
 
 use super::report::Report;
@@ -66,8 +67,8 @@ impl Size {
                 .map(|(name, kib)| format!("{name} {}", mib(*kib)))
                 .collect();
             lines.push(format!(
-                "{} packages came in, {} by Debian's count; the largest: {}",
-                self.packages,
+                "{} came in, {} by Debian's count; the largest: {}",
+                quantity(self.packages, "package"),
                 mib(self.packages_kib),
                 largest.join(", ")
             ));

@@ -4,6 +4,7 @@
 use std::time::Instant;
 
 use jiff::Timestamp;
+use muck_worker::text::{quantity, quantity_of};
 use serde::Serialize;
 
 use super::bake::{self, Prepared, bake_name, cleaning_up};
@@ -43,8 +44,10 @@ impl Verified {
         } = self;
         if self.differences.is_empty() {
             return format!(
-                "Image {image_id} ({name}) is what its recipe makes: {} packages and {} files twice the same ({:.0} s)\n  manifest {kept}",
-                self.packages, self.files, self.seconds
+                "Image {image_id} ({name}) is what its recipe makes: {} and {} twice the same ({:.0} s)\n  manifest {kept}",
+                quantity(self.packages, "package"),
+                quantity(self.files, "file"),
+                self.seconds
             );
         }
         let mut lines = vec![format!(
@@ -57,12 +60,11 @@ impl Verified {
 
     /// The error that the differences are.
     pub fn failure(&self) -> Option<Error> {
-        let count = self.differences.len();
-        let plural = if count == 1 { "" } else { "s" };
-        (count > 0).then(|| {
+        (!self.differences.is_empty()).then(|| {
             Error::failed(format!(
-                "{} is not what its recipe makes: {count} difference{plural}",
-                self.image_id
+                "{} is not what its recipe makes: {}",
+                self.image_id,
+                quantity_of(&self.differences, "difference")
             ))
         })
     }

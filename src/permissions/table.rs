@@ -302,6 +302,8 @@ const RESULTS: &[Need] = &[
     need(&["sqs:DeleteMessage"], &[OUTPUT_QUEUE]),
     need(&["s3:GetObject"], &[MEDIA_OUT]),
     need(TELL_ABSENT, &[On::Buckets(&[Output])]),
+    need(&["s3:GetObject"], &[On::Objects(Output, "progress/")])
+        .only("how far each file is, is asked only where a terminal shows it"),
 ];
 
 /// How far the workers are, where some are at work.
@@ -477,7 +479,15 @@ mod tests {
     use super::*;
 
     /// Subcommands that ask no cloud, or only the local one with its root key.
-    const WITHOUT: [&str; 5] = ["demo", "init", "local", "permissions", "presets"];
+    const WITHOUT: [&str; 7] = [
+        "completions",
+        "demo",
+        "init",
+        "local",
+        "man-pages",
+        "permissions",
+        "presets",
+    ];
 
     #[test]
     fn every_subcommand_is_in_the_table_or_asks_no_cloud() {

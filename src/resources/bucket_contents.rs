@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use aws_sdk_s3::types::{Delete, ObjectIdentifier};
 use futures::stream::{self, StreamExt, TryStreamExt};
+use muck_worker::text::quantity;
 use serde::Serialize;
 
 use super::bucket;
@@ -194,7 +195,8 @@ impl Failures {
             (None, _) => Ok(()),
             (Some(error), 1) => Err(error),
             (Some(error), count) => Err(Error::failed(format!(
-                "{count} requests to empty a bucket failed; the first"
+                "{} to empty a bucket failed; the first",
+                quantity(count, "request")
             ))
             .because(error)),
         }
@@ -308,9 +310,9 @@ async fn delete_page(aws: &Aws, name: &str, identifiers: Vec<ObjectIdentifier>) 
     match answer.errors() {
         [] => Ok(()),
         [first, rest @ ..] => Err(Error::failed(format!(
-            "cannot delete {} and {} more objects of bucket {name}: {}: {}",
+            "cannot delete {} and {} of bucket {name}: {}: {}",
             first.key().unwrap_or("(no key)"),
-            rest.len(),
+            quantity(rest.len(), "more object"),
             first.code().unwrap_or("(no code)"),
             first.message().unwrap_or("(no message)"),
         ))),

@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
+use muck_worker::text::quantity;
 use serde::Serialize;
 
 use super::confirmation::Confirmed;
@@ -254,7 +255,7 @@ impl Teardown<'_> {
             let aws = &self.cloud.aws;
             match bucket_contents::empty_and_delete(aws, &presence.id, progress).await {
                 Ok(count) => {
-                    let detail = (count > 0).then(|| format!("with {count} objects"));
+                    let detail = (count > 0).then(|| format!("with {}", quantity(count, "object")));
                     self.gone(kind, &presence.id, detail);
                     Vec::new()
                 }

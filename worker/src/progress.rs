@@ -22,6 +22,10 @@ pub const PREFIX: &str = "progress/";
 /// How often it is put at most.
 pub const EVERY: Duration = Duration::from_secs(10);
 
+/// How often it is looked whether there is something to put: the first report of a file that comes after a pause is this
+/// late, not [`EVERY`].
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
 /// How often it is put at least while a file is in hand, whether or not it says something new.
 pub const AT_LEAST_EVERY: Duration = Duration::from_secs(30);
 
@@ -108,10 +112,13 @@ impl Publisher<'_> {
         let mut last_put: Option<Instant> = None;
         let publishing = async {
             loop {
-                tokio::time::sleep(EVERY).await;
+                tokio::time::sleep(LOOK_EVERY).await;
+                let passed = |limit| last_put.is_none_or(|at: Instant| at.elapsed() >= limit);
+                if !passed(EVERY) {
+                    continue;
+                }
                 let files = self.files();
-                let silent = last_put.is_none_or(|at| at.elapsed() >= AT_LEAST_EVERY);
-                if files != last || (silent && !files.is_empty()) {
+                if files != last || (passed(AT_LEAST_EVERY) && !files.is_empty()) {
                     last.clone_from(&files);
                     last_put = Some(Instant::now());
                     self.put(files, false).await;

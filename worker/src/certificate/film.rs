@@ -4,6 +4,7 @@ use super::size::check_size;
 use super::{Certificate, Examined, TOLERANCE_FRAMES, agree, check_input, frame_seconds, sound};
 use crate::media::{Span, Stream};
 use crate::preset::{Expectation, Rate};
+use crate::text::quantity;
 
 /// Checks a film that must have video of `codec`.
 pub(super) fn check(
@@ -74,16 +75,16 @@ pub(super) fn check(
         && written.abs_diff(span.count) > 1
     {
         faults.push(format!(
-            "it has {} frames, but {written} were written",
-            span.count
+            "it has {}, but {written} were written",
+            quantity(span.count, "frame")
         ));
     }
     if let Some(decoded) = output.decoded
         && decoded.abs_diff(span.count) > 1
     {
         faults.push(format!(
-            "it has {} frames, but {decoded} can be decoded",
-            span.count
+            "it has {}, but {decoded} can be decoded",
+            quantity(span.count, "frame")
         ));
     }
     Ok(Certificate {
@@ -126,8 +127,9 @@ fn check_rate(
             // Interlaced pictures may come as two packets, one a field.
             if !near(packets) && !near(packets / 2.0) {
                 faults.push(format!(
-                    "it has {} frames, not {}",
-                    span.count, source.count
+                    "it has {}, not {}",
+                    quantity(span.count, "frame"),
+                    source.count
                 ));
             }
         }

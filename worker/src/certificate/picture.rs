@@ -4,6 +4,7 @@ use super::size::check_size;
 use super::{Certificate, Examined, check_input};
 use crate::media::Stream;
 use crate::preset::Expectation;
+use crate::text::quantity_of;
 
 /// Checks an output of `count` pictures of `codec`.
 pub(super) fn check(
@@ -18,7 +19,10 @@ pub(super) fn check(
     let source = input.media.video().ok_or("the file has no video stream")?;
     let streams: Vec<&Stream> = output.media.streams.iter().collect();
     let [picture] = streams[..] else {
-        return Err(format!("the output has {} streams, not one", streams.len()));
+        return Err(format!(
+            "the output has {}, not one",
+            quantity_of(&streams, "stream")
+        ));
     };
     if picture.codec != codec {
         faults.push(format!("its pictures are {}, not {codec}", picture.codec));

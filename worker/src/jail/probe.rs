@@ -22,6 +22,7 @@ use nix::unistd::{
 
 use super::limits::{Access, Bounds};
 use super::{FOLDER, Jail, JailError, OWN, Report, USER, Walls, inside};
+use crate::text::quantity_of;
 
 pub(super) const NAME: &str = "look";
 
@@ -63,8 +64,8 @@ impl fmt::Display for Checked {
         }
         write!(
             f,
-            "ffmpeg runs jailed; {} things were tried from inside, and all hold",
-            self.holds.len()
+            "ffmpeg runs jailed; its walls hold: {} from inside",
+            quantity_of(&self.holds, "attempt")
         )
     }
 }

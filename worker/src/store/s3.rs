@@ -14,6 +14,7 @@ use tokio::io::AsyncWriteExt as _;
 use super::{Fetched, Store, StoreError};
 use crate::aws::{chain, describe};
 use crate::sums::{Summer, Sums};
+use crate::text::quantity;
 
 /// A verdict has 2 KiB; what is much longer isn't one.
 const MOST_VERDICT_BYTES: u64 = 1 << 20;
@@ -97,8 +98,8 @@ impl S3Store {
         file.flush().await.map_err(disk)?;
         if summer.size() < size {
             return Err(FetchError::Broken(format!(
-                "it ended after {} bytes",
-                summer.size()
+                "it ended after {}",
+                quantity(summer.size(), "byte")
             )));
         }
         Ok(Fetched {

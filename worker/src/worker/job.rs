@@ -20,7 +20,7 @@ use crate::service::{OutputFile, ServiceError, Task};
 use crate::spent::Spent;
 use crate::store::{Fetched, StoreError};
 use crate::sums::Sums;
-use crate::text::printable_short;
+use crate::text::{printable_short, quantity};
 use crate::verdict::{self, Content, Output, Verdict};
 
 /// A failure that is not the file's: the message goes back, and the machine is doubted.
@@ -89,10 +89,10 @@ impl Job<'_> {
         let name = &input.original_file_name;
         self.held.name(name, input.batch.as_deref());
         tracing::info!(
-            "read {}: {} ({} bytes)",
+            "read {}: {} ({})",
             printable_short(&input.input_key, 100),
             printable_short(name, 100),
-            input.size
+            quantity(input.size, "byte")
         );
         let decided = self.decide(input).await;
         self.held.enter(Stage::Storing);
