@@ -12,18 +12,31 @@ need() { # need COMMAND PACKAGE…: the packages, unless the command is there
 
 # C compiler: rustc links with it, SQLite and ring are compiled with it.
 need cc gcc libc6-dev
+# Whether this user may make the namespaces in which the local cloud boots instances.
+sandbox() {
+    own=''
+    [ "$(id -u)" = 0 ] || own='--user --map-root-user'
+    # shellcheck disable=SC2086 # several words, or none
+    unshare $own --mount --pid --fork mount -t tmpfs none /mnt 2>/dev/null
+}
 if [ "$1" != build ]; then
     need mmdebstrap mmdebstrap
     need newuidmap uidmap
     need unshare util-linux
     # The process driver's conversions are jailed with it; the image brings its own.
     need bwrap bubblewrap
+    # Where namespaces are forbidden, instances are folders in which this machine's own programs run.
+    if command -v unshare >/dev/null 2>&1 && ! sandbox; then
+        need ffmpeg ffmpeg
+        need curl curl
+    fi
     # Ubuntu verifies Debian's archive with these keys.
     [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] ||
         packages="$packages debian-archive-keyring"
 fi
 if [ "$1" = test ]; then
     need ffprobe ffmpeg
+    need curl curl
     # For scripts/python-tools.sh. Debian has parts of the standard library in packages of their own.
     python3 -c 'import ensurepip, ssl, venv' 2>/dev/null ||
         packages="$packages python3 python3-venv"

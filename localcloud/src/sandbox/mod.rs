@@ -80,24 +80,31 @@ fn choose_now(
         (DriverChoice::Process, Some(made_by)) if made_by != PROCESS_LABEL => {
             return Err(foreign(PROCESS_LABEL, made_by));
         }
-        (DriverChoice::Process, _) => (false, "process: as asked for".to_owned()),
+        (DriverChoice::Process, _) => (false, "as asked for".to_owned()),
         (DriverChoice::Auto, Some(PROCESS_LABEL)) => (
             false,
-            "process: this folder's images were made by it (`muck local reset` to choose anew)"
-                .to_owned(),
+            "this folder's images were made by it (`muck local reset` to choose anew)".to_owned(),
         ),
         (_, Some(made_by)) if made_by != sandbox_label => {
             return Err(foreign(&sandbox_label, made_by));
         }
         (DriverChoice::Auto, None) => match probe::probe(&layout, cache_dir, namespace) {
             Ok(()) => (true, sandbox_sentence(namespace)),
-            Err(error) => (
-                false,
-                format!(
-                    "process: sandboxed guests are not possible here: {error}. Provisioning scripts see \
-                     a staged folder and the host's programs instead"
-                ),
-            ),
+            Err(error) => {
+                let impossible = format!("sandboxed guests are not possible here: {error}");
+                // The other driver takes its place only where it can convert something.
+                if let Some(missing) = process::missing() {
+                    return Err(DriverError(format!(
+                        "{impossible}. The `process` driver would use this machine's own programs, but {missing}"
+                    )));
+                }
+                (
+                    false,
+                    format!(
+                        "{impossible}. Provisioning scripts see a staged folder and the host's programs instead"
+                    ),
+                )
+            }
         },
         // Asked for by name, or by the layers that are here.
         (_, _) => {
@@ -117,6 +124,7 @@ fn choose_now(
         ))
     } else {
         layout.record_driver(PROCESS_LABEL)?;
+        why = format!("process: {why}");
         let jailless = jail::missing();
         if let Some(missing) = &jailless {
             why = format!("{why}. Its conversions run UNJAILED: {missing}");

@@ -97,10 +97,9 @@ fn installed(tool: &str) -> bool {
 
 /// An error if the user has no ids to give to the guests' other users.
 fn subordinate_ids(user: u32) -> DriverResult<()> {
-    let name = nix::unistd::User::from_uid(user.into())
-        .ok()
-        .flatten()
-        .map(|user| user.name)
+    // Asked of a program of the host: `getpwuid` of a static program can't load the host's name service modules.
+    let name = run(Command::new("id").arg("-un").arg(user.to_string()))
+        .map(|name| name.trim().to_owned())
         .unwrap_or_default();
     for file in ["/etc/subuid", "/etc/subgid"] {
         let text = fs::read_to_string(file).unwrap_or_default();

@@ -66,6 +66,32 @@ const SHIMS: [&str; 35] = [
     "usermod",
 ];
 
+/// What guests take from the host, each with the Debian package that brings it.
+const TOOLS: [(&str, &str); 5] = [
+    ("ffmpeg", "ffmpeg"),
+    ("ffprobe", "ffmpeg"),
+    ("curl", "curl"),
+    ("setpriv", "util-linux"),
+    ("setsid", "util-linux"),
+];
+
+/// A sentence that says which of the host's programs guests lack, if any.
+pub(super) fn missing() -> Option<String> {
+    let path = std::env::var_os("PATH").unwrap_or_else(|| PATH.into());
+    let mut packages: Vec<&str> = TOOLS
+        .iter()
+        .filter(|(tool, _)| !std::env::split_paths(&path).any(|folder| folder.join(tool).is_file()))
+        .map(|(_, package)| *package)
+        .collect();
+    packages.dedup();
+    (!packages.is_empty()).then(|| {
+        format!(
+            "programs are missing: `apt-get install {}` brings them",
+            packages.join(" ")
+        )
+    })
+}
+
 /// How long processes may take to end on SIGTERM before SIGKILL, as in the sandbox's init.
 const TERM_GRACE: Duration = Duration::from_secs(5);
 
