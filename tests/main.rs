@@ -23,6 +23,7 @@ mod launches;
 mod least_privilege;
 mod lifecycle_bench;
 mod many_results;
+mod no_namespaces;
 mod permissions;
 mod policies;
 mod presets;

@@ -44,6 +44,7 @@ pub(super) fn probe(layout: &Layout, cache_dir: &Path, namespace: Namespace) -> 
         )));
     }
     if let Namespace::User(id) = namespace {
+        user_namespace()?;
         subordinate_ids(id)?;
     }
     let stage = layout.probe();
@@ -93,6 +94,20 @@ fn try_it(stage: &Path, lower: &Path, namespace: Namespace) -> DriverResult<()> 
 fn installed(tool: &str) -> bool {
     PATH.split(':')
         .any(|folder| Path::new(folder).join(tool).exists())
+}
+
+/// An error if the user may make no user namespace at all. Asked first and without subordinate ids: `unshare
+/// --map-auto` leaves a helper behind that waits for ever if the kernel refuses the namespace (util-linux 2.38).
+fn user_namespace() -> DriverResult<()> {
+    let mut command = Command::new("unshare");
+    command
+        .args(["--user", "--map-root-user", "true"])
+        .env("PATH", PATH)
+        .env("LC_ALL", "C")
+        .stdin(Stdio::null());
+    run(&mut command)
+        .map(drop)
+        .map_err(|error| DriverError(format!("{error}{}", hint(Namespace::of_caller()))))
 }
 
 /// An error if the user has no ids to give to the guests' other users.
