@@ -24,6 +24,7 @@ mod least_privilege;
 mod lifecycle_bench;
 mod many_results;
 mod no_namespaces;
+mod packages;
 mod permissions;
 mod policies;
 mod presets;

@@ -244,7 +244,7 @@ async fn convert(cloud: &Cloud, job: &Job, session: &Session, summary: &mut Summ
     };
     let events = &cloud.events;
     events.note(format!(
-        "Stack {} in {} (should this machine die: {} --yes)",
+        "Stack {} in {} (to clean up from another machine: {} --yes)",
         cloud.names.stack,
         cloud.names.region,
         cloud.down_command()
