@@ -112,8 +112,7 @@ pub enum Command {
     Local(commands::local::Args),
     /// Print the completion script of a shell
     Completions(commands::completions::Args),
-    /// Write the manual pages into a folder; packages do
-    #[command(hide = true)]
+    /// Write the manual pages into a folder
     ManPages(commands::man_pages::Args),
 }
 

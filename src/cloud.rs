@@ -23,8 +23,13 @@ pub struct Cloud {
 impl Cloud {
     /// What to type to remove the stack.
     pub fn down_command(&self) -> String {
+        self.command("down")
+    }
+
+    /// What to type to run a subcommand on this stack, e.g. `muck up --stack films --local`.
+    pub fn command(&self, subcommand: &str) -> String {
         let local = if self.local { " --local" } else { "" };
-        format!("muck down --stack {}{local}", self.names.stack)
+        format!("muck {subcommand} --stack {}{local}", self.names.stack)
     }
 
     /// The same place, another stack.

@@ -1,11 +1,12 @@
 //! What the domain reports while it works. Logic emits these and never knows the screen; `ui` draws them.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use tokio::sync::{Notify, mpsc};
 
+use crate::error::Result;
 use crate::names::ResourceKind;
 
 /// What became of a thing.
@@ -59,6 +60,14 @@ pub struct FileProgress {
     pub eta: Option<Duration>,
 }
 
+/// How a step ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StepEnd {
+    Done,
+    Failed,
+    Interrupted,
+}
+
 /// One thing that happened.
 #[derive(Debug, Clone)]
 pub enum Event {
@@ -69,13 +78,14 @@ pub enum Event {
         outcome: Outcome,
         detail: Option<String>,
     },
-    /// A step that takes a while began; ends with `StepDone` of the same name.
+    /// A step that takes a while began; ends with `StepEnded` of the same name.
     StepStarted {
         step: String,
     },
-    StepDone {
+    StepEnded {
         step: String,
         elapsed: Duration,
+        end: StepEnd,
     },
     /// Still waiting: the last status seen.
     Waiting {
@@ -97,7 +107,8 @@ pub enum Event {
     Deletion(Option<(u64, Option<u64>)>),
     Upload(TransferProgress),
     Download(TransferProgress),
-    Batch(BatchProgress),
+    /// `None`: nobody waits for the batch any more.
+    Batch(Option<BatchProgress>),
     /// One file came back (or failed, with the reason).
     Result {
         file: String,
@@ -146,15 +157,90 @@ impl Events {
     }
 
     /// Emits start and end of a step around `work`, with its time.
-    pub async fn step<T>(&self, step: impl Into<String>, work: impl Future<Output = T>) -> T {
-        let step = step.into();
-        let started = std::time::Instant::now();
-        self.emit(Event::StepStarted { step: step.clone() });
+    ///
+    /// # Errors
+    /// Those of `work`.
+    pub async fn step<T>(
+        &self,
+        step: impl Into<String>,
+        work: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        let running = RunningStep::begin(self, step);
         let value = work.await;
-        self.emit(Event::StepDone {
-            step,
-            elapsed: started.elapsed(),
+        running.end(if value.is_ok() {
+            StepEnd::Done
+        } else {
+            StepEnd::Failed
         });
         value
+    }
+}
+
+/// A step that goes on. Dropped, it was interrupted.
+#[derive(Debug)]
+pub struct RunningStep {
+    events: Events,
+    step: String,
+    began: Instant,
+    end: StepEnd,
+}
+
+impl RunningStep {
+    pub fn begin(events: &Events, step: impl Into<String>) -> Self {
+        let step = step.into();
+        events.emit(Event::StepStarted { step: step.clone() });
+        Self {
+            events: events.clone(),
+            step,
+            began: Instant::now(),
+            end: StepEnd::Interrupted,
+        }
+    }
+
+    pub fn end(mut self, end: StepEnd) {
+        self.end = end;
+    }
+}
+
+impl Drop for RunningStep {
+    fn drop(&mut self) {
+        self.events.emit(Event::StepEnded {
+            step: std::mem::take(&mut self.step),
+            elapsed: self.began.elapsed(),
+            end: self.end,
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Error;
+
+    /// How the steps ended that were emitted.
+    fn ends(events: Events, mut received: mpsc::UnboundedReceiver<Event>) -> Vec<StepEnd> {
+        drop(events);
+        let mut ends = Vec::new();
+        while let Ok(event) = received.try_recv() {
+            if let Event::StepEnded { end, .. } = event {
+                ends.push(end);
+            }
+        }
+        ends
+    }
+
+    #[tokio::test]
+    async fn a_step_says_how_it_ended() {
+        let (events, received) = Events::channel();
+        events.step("a", async { Ok(()) }).await.expect("goes well");
+        let failed = events.step("b", async { Err::<(), _>(Error::failed("no")) });
+        failed.await.expect_err("fails");
+        let waiting = events.step("c", std::future::pending::<Result<()>>());
+        let cut = tokio::time::timeout(Duration::from_millis(1), waiting).await;
+        cut.expect_err("is cut off");
+        assert_eq!(
+            ends(events, received),
+            [StepEnd::Done, StepEnd::Failed, StepEnd::Interrupted]
+        );
     }
 }

@@ -185,6 +185,14 @@ fn a_failing_script_says_its_step_and_last_words() {
         "→ the whole console is in /",
     ]);
     assert!(console_file(&failed.stderr).contains("-- failed: check (exit code 3)"));
+    let step = failed
+        .stderr
+        .lines()
+        .find(|line| line.starts_with("  check  "));
+    assert!(
+        step.is_some_and(|line| line.ends_with(" s  failed")),
+        "{step:?}"
+    );
     assert_pieces(&account, 0, "a failed check");
 
     // Once mended, the same command makes it, and then finds it.

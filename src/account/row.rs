@@ -172,15 +172,15 @@ impl Row {
 impl Messages {
     fn text(self) -> String {
         let parts = [
-            (self.waiting, "waiting"),
-            (self.in_work, "in work"),
-            (self.results, "results"),
-            (self.dead, "dead"),
+            (self.waiting, format!("{} waiting", self.waiting)),
+            (self.in_work, format!("{} in work", self.in_work)),
+            (self.results, quantity(self.results, "result")),
+            (self.dead, format!("{} dead", self.dead)),
         ];
         let parts: Vec<String> = parts
             .into_iter()
             .filter(|(count, _)| *count > 0)
-            .map(|(count, what)| format!("{count} {what}"))
+            .map(|(_, text)| text)
             .collect();
         if parts.is_empty() {
             return "-".to_owned();

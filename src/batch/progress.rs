@@ -9,7 +9,7 @@ use muck_worker::progress::{AT_LEAST_EVERY, EVERY, FileReport, PREFIX, Report, V
 use muck_worker::text::printable_short;
 use serde::Serialize;
 
-use super::ledger::{Batch, Counter, Ledger};
+use super::ledger::{Batch, Counter, Job, JobStatus, Ledger};
 use crate::cloud::Cloud;
 use crate::error::Result;
 use crate::event::FileProgress;
@@ -128,6 +128,12 @@ fn files_of(report: Report) -> Vec<AtWork> {
 }
 
 impl AtWork {
+    /// Whether one of `jobs` is still outstanding and may be this file: a report may be older than the file's result.
+    pub(super) fn is_of(&self, jobs: &[Job]) -> bool {
+        jobs.iter()
+            .any(|job| job.status == JobStatus::Outstanding && job.name == self.file.file)
+    }
+
     pub(super) fn into_event(self) -> FileProgress {
         let file = self.file;
         FileProgress {

@@ -89,8 +89,12 @@ pub(super) async fn results_by(
         collector: Collector::open(cloud, ledger, &batch).await?,
         fetcher,
         reports: options.follow_files.then(Reports::default),
+        last_look: None,
+        last_estimate: None,
     };
+    let watched = Watched(cloud);
     let given_up = getting.run(options).await;
+    drop(watched);
     // Whatever ended it, what has come is logged.
     let log = getting.log().await;
     let given_up = given_up?;
@@ -121,6 +125,26 @@ struct Getting<'a> {
     fetcher: Fetcher<'a>,
     /// `None`: nobody looks at them.
     reports: Option<Reports>,
+    /// How full the queues were and how many instances worked when that was last counted.
+    last_look: Option<(Depths, u64)>,
+    last_estimate: Option<Estimated>,
+}
+
+/// An estimate, when it was made and of what: until that changes, time only passes.
+struct Estimated {
+    estimate: Estimate,
+    at: Instant,
+    outstanding: u64,
+    at_work: Vec<AtWork>,
+}
+
+/// However the waiting ends, the bars of the batch do.
+struct Watched<'a>(&'a Cloud);
+
+impl Drop for Watched<'_> {
+    fn drop(&mut self) {
+        self.0.events.emit(Event::Batch(None));
+    }
 }
 
 impl Getting<'_> {
@@ -152,6 +176,9 @@ impl Getting<'_> {
             }
             fetched?;
             let (messages, came) = collected?;
+            if let Some((depths, instances)) = self.last_look.filter(|_| !came.is_empty()) {
+                self.progress(depths, instances).await?;
+            }
             // One may have come twice: first its failure, then its success.
             came_last = came
                 .iter()
@@ -192,6 +219,7 @@ impl Getting<'_> {
                     count
                 }
             };
+            self.last_look = Some((depths, instances));
             self.progress(depths, instances).await?;
             if !self.batch.ours {
                 // How many jobs it has is not known here: it is over when nothing is left to do.
@@ -256,24 +284,46 @@ impl Getting<'_> {
         };
         let totals = self.ledger.totals(self.batch)?;
         let jobs = self.ledger.jobs(self.batch)?;
-        // A report may be older than the file's result.
-        at_work.retain(|one| {
-            jobs.iter()
-                .any(|job| job.status == JobStatus::Outstanding && job.name == one.file.file)
-        });
-        let estimate = Estimate::of(&jobs, &at_work, Timestamp::now());
-        self.cloud.events.emit(Event::Batch(BatchProgress {
+        at_work.retain(|one| one.is_of(&jobs));
+        let (fraction, eta) = self.estimate(&jobs, totals.outstanding, &at_work);
+        self.cloud.events.emit(Event::Batch(Some(BatchProgress {
             jobs_done: totals.converted,
             jobs_failed: totals.failed,
             jobs_total: totals.jobs,
             visible: depths.input.visible,
             in_flight: depths.input.in_flight,
             instances_running: instances,
-            fraction: estimate.fraction,
-            eta: estimate.eta,
+            fraction,
+            eta,
             at_work: at_work.into_iter().map(AtWork::into_event).collect(),
-        }));
+        })));
         Ok(())
+    }
+
+    /// How much is converted, and how long the rest takes from now on.
+    fn estimate(
+        &mut self,
+        jobs: &[Job],
+        outstanding: u64,
+        at_work: &[AtWork],
+    ) -> (f64, Option<Duration>) {
+        let known = self
+            .last_estimate
+            .take()
+            .filter(|last| last.outstanding == outstanding && last.at_work == at_work);
+        let last = self
+            .last_estimate
+            .insert(known.unwrap_or_else(|| Estimated {
+                estimate: Estimate::of(jobs, at_work, Timestamp::now()),
+                at: Instant::now(),
+                outstanding,
+                at_work: at_work.to_vec(),
+            }));
+        let eta = last.estimate.eta;
+        (
+            last.estimate.fraction,
+            eta.map(|eta| eta.saturating_sub(last.at.elapsed())),
+        )
     }
 
     /// Writes `log.csv`.

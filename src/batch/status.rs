@@ -100,11 +100,15 @@ pub(super) async fn status_by(
             .cmp(&a.age_seconds)
             .then_with(|| a.id.cmp(&b.id))
     });
-    let at_work = if queues.input.in_flight > 0 {
+    let mut at_work = if queues.input.in_flight > 0 {
         reports.read(cloud).await?
     } else {
         Vec::new()
     };
+    if let Some(batch) = &chosen {
+        let jobs = ledger.jobs(batch)?;
+        at_work.retain(|one| one.file.batch.as_ref() != Some(&batch.name) || one.is_of(&jobs));
+    }
     Ok(Status {
         stack: cloud.names.stack.to_string(),
         batch: chosen

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use muck_worker::MEDIA_PREFIX;
 use muck_worker::message::{InputMessage, MAX_BYTES, Message};
 use muck_worker::preset::{Preset, Presets};
-use muck_worker::text::quantity;
+use muck_worker::text::{printable, quantity};
 use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio::task::JoinError;
@@ -462,8 +462,8 @@ impl Run<'_> {
         {
             self.cloud.events.note(format!(
                 "{} is sent under the name {}",
-                file.path.display(),
-                read.original_file_name
+                printable(&file.path.display().to_string()),
+                printable(&read.original_file_name)
             ));
         }
         Ok((read, text))

@@ -7,6 +7,7 @@ use crate::batch::progress::Reports;
 use crate::batch::{self, Status};
 use crate::error::Result;
 use crate::session::Session;
+use crate::ui::fitted;
 
 /// How often `--watch` looks again.
 const EVERY: Duration = Duration::from_secs(2);
@@ -29,9 +30,12 @@ pub async fn run(args: &Args, session: &Session) -> Result<()> {
     let mut reports = Reports::default();
     loop {
         let status = batch::status(&cloud, args.batch.as_deref(), &mut reports).await?;
-        let clear = if args.watch && on_terminal { CLEAR } else { "" };
         session.ui.data(&status, |status: &Status| {
-            format!("{clear}{}", status.text())
+            if args.watch && on_terminal {
+                format!("{CLEAR}{}", fitted(&status.text()))
+            } else {
+                status.text()
+            }
         })?;
         if !args.watch {
             return Ok(());

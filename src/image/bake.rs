@@ -139,7 +139,7 @@ pub(super) async fn cleaning_up<T>(
     if outcome.is_err() && !made.is_nothing() {
         cloud.events.note("removing what the bake has made");
     }
-    let remedy = format!("muck down --stack {}", cloud.names.stack);
+    let remedy = cloud.down_command();
     let failures = made.remove(cloud).await;
     if outcome.is_err() {
         for failure in failures {
@@ -377,7 +377,7 @@ impl Bake<'_> {
         papers::keep(self.cloud, &image, &done.text);
         events
             .step("terminate the builder", self.terminate(&done.builder))
-            .await;
+            .await?;
         Ok((image, false))
     }
 
@@ -415,12 +415,13 @@ impl Bake<'_> {
 
     /// The image is done: a failure here is tried again by the clean-up, and told there. That the
     /// termination takes its time costs nothing, so nobody waits for it.
-    async fn terminate(&self, builder: &Instance) {
+    async fn terminate(&self, builder: &Instance) -> Result<()> {
         match instance::terminate(&self.cloud.aws, std::slice::from_ref(&builder.id)).await {
             Ok(()) => self.made.terminated(),
             Err(error) => {
                 tracing::debug!(error = error.chain(), "the builder is left to the clean-up");
             }
         }
+        Ok(())
     }
 }

@@ -82,7 +82,7 @@ impl Builder<'_> {
         let stopped =
             instance::wait_stopped(&self.cloud.aws, &builder.id, limit, |_| console.look()).await;
         console.look().await;
-        console.end();
+        console.end(stopped.is_ok());
         let stopped = stopped.map_err(|error| {
             error
                 .hint("a longer deadline can be set in image.toml (builder.deadline)")
@@ -131,8 +131,8 @@ impl Builder<'_> {
             .await
             .map_err(|error| {
                 error.hint(format!(
-                    "the stack must be up: muck up --stack {}",
-                    self.cloud.names.stack
+                    "the stack must be up: {}",
+                    self.cloud.command("up")
                 ))
             })?;
         let valid = (self.recipe.deadline + URL_MARGIN).max(URL_LEAST);

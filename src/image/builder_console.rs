@@ -6,21 +6,22 @@ use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 
 use muck_worker::text::printable;
 
 use super::console::Follower;
 use crate::cloud::Cloud;
 use crate::error::Result;
-use crate::event::Event;
+use crate::event::{Event, RunningStep, StepEnd};
 use crate::folders;
 use crate::resources::instance;
 
 /// Lines that an error shows when no report came.
 const LAST_LINES: usize = 15;
-/// Before the name of a step in what the provision script prints.
+/// Before the name of a step in what the provision script prints …
 const HEADING: &str = "== ";
+/// … and before that of one that failed.
+const FAILED: &str = "-- failed: ";
 /// From the launch to the script's first step.
 const BOOT: &str = "boot the builder";
 /// Files of earlier bakes that are kept: a few hundred kB each.
@@ -39,8 +40,8 @@ pub(super) struct BuilderConsole<'a> {
 struct State {
     follower: Follower,
     last: VecDeque<String>,
-    /// The step that goes on, and when its heading was read.
-    step: Option<(String, Instant)>,
+    /// The step that goes on since its heading was read.
+    step: Option<RunningStep>,
     /// `None` once it can't be written.
     file: Option<File>,
 }
@@ -63,19 +64,17 @@ impl<'a> BuilderConsole<'a> {
                 .because(error)
                 .hint("set MUCK_STATE_DIR to a folder that can be written")
         })?;
-        let console = Self {
+        Ok(Self {
             cloud,
             id,
             path,
             state: Mutex::new(State {
                 follower: Follower::default(),
                 last: VecDeque::new(),
-                step: None,
+                step: Some(RunningStep::begin(&cloud.events, BOOT)),
                 file: Some(file),
             }),
-        };
-        console.begin(&mut console.state(), BOOT);
-        Ok(console)
+        })
     }
 
     /// Reads what is new. A console that can't be read now may be at the next look.
@@ -90,12 +89,14 @@ impl<'a> BuilderConsole<'a> {
         }
     }
 
-    /// Nothing more will come.
-    pub(super) fn end(&self) {
+    /// Nothing more will come. `well`: the builder has powered itself off.
+    pub(super) fn end(&self, well: bool) {
         let mut state = self.state();
         let rest = state.follower.rest();
         self.report(&mut state, rest);
-        self.end_step(&mut state);
+        if let Some(step) = state.step.take() {
+            step.end(if well { StepEnd::Done } else { StepEnd::Failed });
+        }
     }
 
     pub(super) fn last_lines(&self) -> Vec<String> {
@@ -109,31 +110,21 @@ impl<'a> BuilderConsole<'a> {
                 state.last.pop_front();
             }
             state.last.push_back(line.clone());
-            let step = heading(&line).map(ToOwned::to_owned);
+            let step = after(HEADING, &line).map(ToOwned::to_owned);
+            let has_failed = after(FAILED, &line).is_some();
             self.cloud.events.emit(Event::Console {
                 instance: self.id.to_owned(),
                 line,
             });
-            if let Some(step) = step {
-                self.end_step(state);
-                self.begin(state, &step);
+            if has_failed && let Some(step) = state.step.take() {
+                step.end(StepEnd::Failed);
             }
-        }
-    }
-
-    fn begin(&self, state: &mut State, step: &str) {
-        state.step = Some((step.to_owned(), Instant::now()));
-        self.cloud.events.emit(Event::StepStarted {
-            step: step.to_owned(),
-        });
-    }
-
-    fn end_step(&self, state: &mut State) {
-        if let Some((step, began)) = state.step.take() {
-            self.cloud.events.emit(Event::StepDone {
-                step,
-                elapsed: began.elapsed(),
-            });
+            if let Some(step) = step {
+                if let Some(before) = state.step.take() {
+                    before.end(StepEnd::Done);
+                }
+                state.step = Some(RunningStep::begin(&self.cloud.events, step));
+            }
         }
     }
 
@@ -156,14 +147,14 @@ impl<'a> BuilderConsole<'a> {
     }
 }
 
-/// The name of the step that begins with this line. On a real console cloud-init puts the time and its name before what the
-/// script prints: `[   31.4] cloud-init[701]: == check`.
-fn heading(line: &str) -> Option<&str> {
-    line.strip_prefix(HEADING).or_else(|| {
+/// What follows `mark` at the beginning of a line that the script printed. On a real console cloud-init puts the time and its
+/// name before it: `[   31.4] cloud-init[701]: == check`.
+fn after<'a>(mark: &str, line: &'a str) -> Option<&'a str> {
+    line.strip_prefix(mark).or_else(|| {
         let (prefix, text) = line.split_once("]: ")?;
         prefix
             .contains("cloud-init[")
-            .then(|| text.strip_prefix(HEADING))?
+            .then(|| text.strip_prefix(mark))?
     })
 }
 
@@ -192,16 +183,19 @@ mod tests {
 
     #[test]
     fn headings_name_steps() {
-        assert_eq!(heading("== install packages"), Some("install packages"));
+        assert_eq!(
+            after(HEADING, "== install packages"),
+            Some("install packages")
+        );
         let real = "[   31.402718] cloud-init[701]: == install packages";
-        assert_eq!(heading(real), Some("install packages"));
+        assert_eq!(after(HEADING, real), Some("install packages"));
         for other in [
             "Setting up x (1) ...",
             "a == b",
             "x[1]: == y",
             "-- failed: check",
         ] {
-            assert_eq!(heading(other), None, "{other}");
+            assert_eq!(after(HEADING, other), None, "{other}");
         }
     }
 

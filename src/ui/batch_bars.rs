@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use console::measure_text_width;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use muck_worker::text::{printable_short, quantity};
+use muck_worker::text::{printable, printable_short, quantity};
 
 use super::format::{seconds, speed};
 use crate::event::{BatchProgress, FileProgress};
@@ -12,10 +13,10 @@ use crate::event::{BatchProgress, FileProgress};
 const MAX_FILES: usize = 12;
 /// Lines of the terminal that are left to what scrolls above the bars, and to the batch's own two.
 const OTHER_LINES: u16 = 8;
-/// Characters of a file's name; the bar and its figures take the rest of 80 columns.
-const NAME_MAX: usize = 25;
+/// Columns of a file's name; the bar and its figures take the rest of 80.
+const NAME_COLUMNS: usize = 26;
 /// On narrower terminals there is no room for bars: figures alone.
-const BAR_COLUMNS: u16 = 70;
+pub(super) const BAR_COLUMNS: u16 = 70;
 /// Positions of a file's bar: whole percents.
 const PERCENTS: u64 = 100;
 /// Positions of the batch's bar: a file in work counts in part, so these are thousandths of the whole.
@@ -24,6 +25,7 @@ const THOUSANDTHS: u32 = 1000;
 const BATCH: &str = "  converting [{wide_bar}] {msg}";
 const BATCH_NARROW: &str = "  {wide_msg}";
 const COUNTS: &str = "             {wide_msg}";
+const COUNTS_NARROW: &str = "  {wide_msg}";
 const FILE: &str = "    {prefix:26!} [{wide_bar}] {msg:31}";
 const FILE_NARROW: &str = "    {prefix:12!} {wide_msg}";
 const MORE: &str = "    {wide_msg}";
@@ -53,12 +55,13 @@ impl BatchBars {
 
     /// Draws `progress` on a terminal that is now of this size.
     pub(super) fn show(&mut self, progress: &BatchProgress, rows: u16, columns: u16) {
-        let (batch_template, file_template) = if columns < BAR_COLUMNS {
-            (BATCH_NARROW, FILE_NARROW)
+        let (batch_template, counts_template, file_template) = if columns < BAR_COLUMNS {
+            (BATCH_NARROW, COUNTS_NARROW, FILE_NARROW)
         } else {
-            (BATCH, FILE)
+            (BATCH, COUNTS, FILE)
         };
         self.batch.set_style(style(batch_template));
+        self.counts.set_style(style(counts_template));
         let done = progress.jobs_done + progress.jobs_failed;
         let fraction = progress.fraction.clamp(0.0, 1.0);
         #[expect(
@@ -91,7 +94,7 @@ impl BatchBars {
         }
         for (bar, file) in self.files.iter().zip(shown) {
             bar.set_style(style(file_template));
-            bar.set_prefix(printable_short(&file.file, NAME_MAX));
+            bar.set_prefix(shortened(&file.file, NAME_COLUMNS));
             bar.set_position(file.percent.unwrap_or(0).min(100).into());
             bar.set_message(file_text(file));
         }
@@ -136,6 +139,19 @@ pub(super) fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template)
         .unwrap_or_else(|_| ProgressStyle::default_bar())
         .progress_chars("=> ")
+}
+
+/// An untrusted name, escaped and cut to that many columns, never within an escape.
+fn shortened(name: &str, columns: usize) -> String {
+    let mut text = String::new();
+    for c in name.chars() {
+        let piece = printable(c.encode_utf8(&mut [0; 4]));
+        if measure_text_width(&text) + measure_text_width(&piece) > columns - 1 {
+            return text + "…";
+        }
+        text.push_str(&piece);
+    }
+    text
 }
 
 fn eta(eta: Option<Duration>) -> String {
@@ -235,6 +251,14 @@ mod tests {
     #[test]
     fn a_batch_at_120_columns() {
         insta::assert_snapshot!(drawn(120, 24, &[progress(three())]));
+    }
+
+    #[test]
+    fn a_name_is_cut_between_characters() {
+        assert_eq!(shortened("MVI_3113.AVI", 12), "MVI_3113.AV…");
+        assert_eq!(shortened("MVI_3113.AVI", 13), "MVI_3113.AVI");
+        assert_eq!(shortened("東京物語.mov", 7), "東京物…");
+        assert_eq!(shortened("a\u{202e}bcdefgh", 10), "a\\u{202e}…");
     }
 
     #[test]

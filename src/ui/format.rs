@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use muck_worker::text::quantity;
+
 /// `0.3 s`, `42 s`, `3 min 20 s`, `2 h 05 min`.
 pub fn seconds(duration: Duration) -> String {
     let whole = duration.as_secs();
@@ -20,6 +22,22 @@ pub fn speed(speed: f64) -> String {
     format!("{:.1}×", speed.clamp(0.0, MAX))
 }
 
+/// Lines cut to that many columns and, where they are more than `rows` less one for the cursor, without some of the middle.
+pub(super) fn fitted(text: &str, rows: usize, columns: usize) -> String {
+    let mut lines: Vec<String> = text.lines().map(ToOwned::to_owned).collect();
+    let room = rows.saturating_sub(1).max(3);
+    if lines.len() > room {
+        let first = room / 2;
+        let left_out = lines.len() - (room - 1);
+        lines.splice(
+            first..first + left_out,
+            [format!("… {} …", quantity(left_out, "more line"))],
+        );
+    }
+    let cut = |line: &String| console::truncate_str(line, columns, "…").into_owned();
+    lines.iter().map(cut).collect::<Vec<_>>().join("\n")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -28,6 +46,13 @@ mod tests {
     fn durations_read_well() {
         let shown = [0.25, 42.0, 200.0, 7500.0].map(|s| seconds(Duration::from_secs_f64(s)));
         assert_eq!(shown, ["0.2 s", "42 s", "3 min 20 s", "2 h 05 min"]);
+    }
+
+    #[test]
+    fn lines_fit_a_small_terminal() {
+        let text = "stack films\na\nb\nc\nd\ne\nETA 3 s";
+        assert_eq!(fitted(text, 8, 20), text);
+        assert_eq!(fitted(text, 6, 8), "stack f…\na\n… 3 mor…\ne\nETA 3 s");
     }
 
     #[test]

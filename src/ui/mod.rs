@@ -2,6 +2,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)] // the one owner of both
 
 mod batch_bars;
+mod echo;
 #[cfg(test)]
 mod fake_terminal;
 mod format;
@@ -126,6 +127,13 @@ fn write_stdout(text: &str) {
     if writeln!(out, "{text}").and_then(|()| out.flush()).is_err() {
         std::process::exit(0);
     }
+}
+
+/// Lines as a terminal of this size shows them without folding or scrolling: cut at the right, and in the middle where they
+/// are too many.
+pub fn fitted(text: &str) -> String {
+    let (rows, columns) = console::Term::stdout().size();
+    format::fitted(text, rows.into(), columns.into())
 }
 
 fn multi_line_printable(text: &str) -> String {

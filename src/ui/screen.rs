@@ -5,12 +5,13 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget};
-use muck_worker::text::{printable, printable_short};
+use muck_worker::text::{printable, printable_short, quantity};
 
-use super::batch_bars::{BatchBars, style};
+use super::batch_bars::{BAR_COLUMNS, BatchBars, style};
+use super::echo::QuietControls;
 use super::format::seconds;
 use super::{DrawOptions, multi_line_printable, write_stdout};
-use crate::event::{BatchProgress, Event, Outcome, TransferProgress};
+use crate::event::{BatchProgress, Event, Outcome, StepEnd, TransferProgress};
 
 /// Characters of an untrusted name or reason in one line: a file system's longest name has 255.
 const UNTRUSTED_MAX: usize = 300;
@@ -18,6 +19,15 @@ const UNTRUSTED_MAX: usize = 300;
 const STEP_WIDTH: usize = 28;
 /// How often a spinner turns.
 const TICK: Duration = Duration::from_millis(120);
+
+// Each fits one line of any width: a bar that a wider terminal unfolds would be taken off with lines above it.
+const STEP: &str = "  {spinner} {elapsed:>4}  {wide_msg}";
+const CONSOLE: &str = "    {wide_msg:.dim}";
+const DELETION: &str = "  deleting [{wide_bar}] {pos}/{len} objects  {per_sec}  ETA {eta}";
+const DELETION_NARROW: &str = "  {spinner} {wide_msg}";
+const TRANSFER: &str =
+    "  {msg} [{wide_bar}] {binary_bytes}/{binary_total_bytes}  {binary_bytes_per_sec}  ETA {eta}";
+const TRANSFER_NARROW: &str = "  {percent:>3} %  {wide_msg}";
 
 /// Bars that are there at most once each.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -38,6 +48,8 @@ pub(super) struct Screen {
     batch: Option<BatchBars>,
     /// Waits printed where there is no terminal; each is printed once.
     waits_printed: HashSet<String>,
+    /// While there are bars.
+    controls: Option<QuietControls>,
 }
 
 impl Screen {
@@ -49,6 +61,7 @@ impl Screen {
             bars: Vec::new(),
             batch: None,
             waits_printed: HashSet::new(),
+            controls: None,
         }
     }
 
@@ -80,11 +93,16 @@ impl Screen {
                 self.say(&format!("  {outcome:<8} {kind:<17} {name}{detail}"));
             }
             Event::StepStarted { step } => self.step_started(&step),
-            Event::StepDone { step, elapsed } => {
+            Event::StepEnded { step, elapsed, end } => {
                 self.drop_bar(BarKind::Console);
                 self.drop_bar(BarKind::Step);
-                let step = printable(&step);
-                self.say(&format!("  {step:<STEP_WIDTH$}  {:>9}", seconds(elapsed)));
+                let how = match end {
+                    StepEnd::Done => "",
+                    StepEnd::Failed => "  failed",
+                    StepEnd::Interrupted => "  interrupted",
+                };
+                let (step, time) = (printable(&step), seconds(elapsed));
+                self.say(&format!("  {step:<STEP_WIDTH$}  {time:>9}{how}"));
             }
             Event::Waiting { what, last_seen } => self.waiting(&what, &last_seen),
             Event::Console { instance, line } => self.console(&instance, &line),
@@ -98,7 +116,7 @@ impl Screen {
             Event::Deletion(progress) => self.deletion(progress),
             Event::Upload(progress) => self.transfer(BarKind::Upload, "uploading", progress),
             Event::Download(progress) => self.transfer(BarKind::Download, "fetching", progress),
-            Event::Batch(progress) => self.batch(&progress),
+            Event::Batch(progress) => self.batch(progress.as_ref()),
             Event::Result {
                 file,
                 seconds,
@@ -140,16 +158,16 @@ impl Screen {
 
     fn step_started(&mut self, step: &str) {
         let step = printable(step);
-        if let Some(bar) = self.bar(BarKind::Step, "  {msg}  {spinner} {elapsed}") {
-            bar.reset_elapsed();
-            bar.set_message(format!("{step:<STEP_WIDTH$}"));
+        if let Some(bar) = self.bar(BarKind::Step, STEP) {
+            bar.reset();
+            bar.set_message(step);
             bar.enable_steady_tick(TICK);
         }
     }
 
     fn waiting(&mut self, what: &str, last_seen: &str) {
         let text = format!("waiting for {}: {}", printable(what), printable(last_seen));
-        if let Some(bar) = self.bar(BarKind::Step, "  {msg}  {spinner} {elapsed}") {
+        if let Some(bar) = self.bar(BarKind::Step, STEP) {
             bar.set_message(text);
             bar.enable_steady_tick(TICK);
         } else if !self.waits_printed.contains(&text) {
@@ -162,7 +180,7 @@ impl Screen {
         let line = printable(line);
         if self.options.console {
             self.say(&format!("  {} | {line}", printable(instance)));
-        } else if let Some(bar) = self.bar(BarKind::Console, "    {wide_msg:.dim}") {
+        } else if let Some(bar) = self.bar(BarKind::Console, CONSOLE) {
             bar.set_message(line);
         }
     }
@@ -173,10 +191,11 @@ impl Screen {
             return;
         };
         let template = match total {
-            Some(_) => "  deleting [{wide_bar}] {pos}/{len} objects  {per_sec}  ETA {eta}",
-            None => "  {spinner} deleting: {pos} objects so far  {per_sec}",
+            Some(_) if !is_narrow() => DELETION,
+            _ => DELETION_NARROW,
         };
         if let Some(bar) = self.bar(BarKind::Deletion, template) {
+            bar.set_message(format!("deleting: {} so far", quantity(done, "object")));
             if let Some(total) = total {
                 // More may have come since they were counted.
                 bar.set_length(total.max(done));
@@ -186,13 +205,18 @@ impl Screen {
     }
 
     fn transfer(&mut self, kind: BarKind, verb: &str, progress: TransferProgress) {
-        let template = "  {msg} [{wide_bar}] {binary_bytes}/{binary_total_bytes}  {binary_bytes_per_sec}  ETA {eta}";
+        let template = if is_narrow() {
+            TRANSFER_NARROW
+        } else {
+            TRANSFER
+        };
         if let Some(bar) = self.bar(kind, template) {
             bar.set_length(progress.bytes_total);
             bar.set_position(progress.bytes_done);
             bar.set_message(format!(
-                "{verb} {}/{} files",
-                progress.files_done, progress.files_total
+                "{verb} {}/{}",
+                progress.files_done,
+                quantity(progress.files_total, "file")
             ));
         }
         if progress.files_done == progress.files_total {
@@ -200,8 +224,9 @@ impl Screen {
         }
     }
 
-    fn batch(&mut self, progress: &BatchProgress) {
-        let Some(multi) = &self.multi else {
+    fn batch(&mut self, progress: Option<&BatchProgress>) {
+        let (Some(multi), Some(progress)) = (&self.multi, progress) else {
+            self.batch = None;
             return;
         };
         if progress.jobs_done + progress.jobs_failed == progress.jobs_total {
@@ -213,17 +238,20 @@ impl Screen {
         self.batch
             .get_or_insert_with(|| BatchBars::new(multi))
             .show(progress, rows, columns);
+        self.controls = self.controls.take().or_else(QuietControls::begin);
     }
 
     /// The bar of this kind, added if absent; `None` where no bars are drawn.
     fn bar(&mut self, kind: BarKind, template: &str) -> Option<&ProgressBar> {
         let multi = self.multi.as_ref()?;
+        // A style of its own each time: the terminal may have been resized.
         let known = self.bars.iter().position(|(its, _)| *its == kind);
         let index = known.unwrap_or(self.bars.len());
         if known.is_none() {
-            let bar = ProgressBar::hidden().with_style(style(template));
-            self.bars.push((kind, multi.add(bar)));
+            self.bars.push((kind, multi.add(ProgressBar::hidden())));
+            self.controls = self.controls.take().or_else(QuietControls::begin);
         }
+        self.bars[index].1.set_style(style(template));
         Some(&self.bars[index].1)
     }
 
@@ -247,5 +275,11 @@ impl Screen {
         while !self.bars.is_empty() {
             self.remove(0);
         }
+        self.controls = None;
     }
+}
+
+/// Whether the terminal has no room for bars with figures now.
+fn is_narrow() -> bool {
+    console::Term::stderr().size().1 < BAR_COLUMNS
 }
