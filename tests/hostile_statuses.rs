@@ -77,7 +77,7 @@ fn one() -> usize {
 }
 
 fn retrieved() -> String {
-    "1 results successfully retrieved".to_owned()
+    "1 result successfully retrieved".to_owned()
 }
 
 /// What `{name}` stands for.

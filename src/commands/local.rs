@@ -180,7 +180,7 @@ async fn status(session: &Session, dir: &Path) -> Result<()> {
             info.endpoint,
             info.region,
             info.account,
-            info.driver,
+            info.driver_reason,
             info.pid,
             dir.display()
         )
@@ -230,6 +230,10 @@ pub async fn ensure(events: &Events) -> Result<Local> {
         "local cloud started at {} ({} driver); `muck local stop` ends it",
         info.endpoint, info.driver
     ));
+    if info.driver != "sandbox" {
+        // What is not isolated, and why: users must know before a stranger's film is converted.
+        events.warn(format!("instances don't boot here. {}", info.driver_reason));
+    }
     Ok(Local {
         info,
         dir,

@@ -157,7 +157,7 @@ fn a_stack_of_one_run_goes_and_one_that_is_kept_is_told(judge: &dyn Judge) {
     let command = sdk.muck_elsewhere(&["status", "--stack", "young"]).exits(0);
     let told = command.says(&[
         "sweeping stack once, which a run left behind",
-        "swept: stack once, 7 things deleted, nothing is left",
+        "swept: stack once, 7 resources deleted, nothing is left",
         "stack kept expired",
         "muck down --stack kept",
         "muck down --stack half",

@@ -132,7 +132,7 @@ fn files_are_converted_fetched_and_billed(judge: &dyn Judge) {
         .muck(&["submit", "MVI_3113.AVI", "--batch", "again"])
         .exits(0);
     assert!(
-        again.stdout.contains("1 files successfully submitted."),
+        again.stdout.contains("1 file successfully submitted."),
         "{again:?}"
     );
 
