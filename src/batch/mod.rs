@@ -42,7 +42,7 @@ pub use fleet::observe_instances;
 pub use launch::{LaunchOptions, launch};
 pub use launched::Launch;
 pub use report::{JobFailure, Report};
-pub use results::{ResultsOptions, results};
+pub use results::{ResultsOptions, check_output, results};
 pub use statistics::Statistics;
 pub use status::{Status, status};
 pub use submit::{Submission, SubmitOptions, check_input, find_preset, submit};

@@ -17,6 +17,7 @@ use super::fetch::disk;
 use super::fleet;
 use super::ledger::{Batch, Job, JobStatus, Ledger};
 use super::log_csv;
+use super::place::Folder;
 use super::progress::{AtWork, Reports};
 use super::report::{JobFailure, Report};
 use super::stall::{Look, Stalled, Watch};
@@ -99,6 +100,25 @@ pub(super) async fn results_by(
     let log = getting.log().await;
     let given_up = given_up?;
     getting.report(given_up, log?)
+}
+
+/// Opens the folder of the results, made if absent, and returns its absolute path: for commands that create other things
+/// first.
+///
+/// # Errors
+/// A file in its place; a folder that can't be written.
+pub async fn check_output(folder: PathBuf) -> Result<PathBuf> {
+    let shown = folder.display().to_string();
+    let opened = blocking(move || {
+        let (folder, path) = Folder::open(&folder)?;
+        // Removed when dropped.
+        folder.temporary().map(|_| path)
+    });
+    opened.await?.map_err(|error| {
+        Error::failed(format!("cannot write results into {shown}"))
+            .because(error)
+            .hint("name a folder that can be written: -o DIR")
+    })
 }
 
 /// The batch that is meant. One that was submitted elsewhere is not in the ledger yet.

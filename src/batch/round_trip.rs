@@ -220,7 +220,10 @@ async fn files_go_out_and_results_come_back() {
     world.clip("trip/day 1/MVI_3113.AVI", "one");
     world.file("photo.jpg", b"\xff\xd8\xff\xe0\0\x10JFIF\0");
     let sent = world.submit("b1").await;
-    assert_eq!(sent.text(), "3 files successfully submitted.");
+    assert_eq!(
+        sent.text(),
+        "3 files successfully submitted.\n1 file skipped; --all takes what can be read."
+    );
     // The same content under two names is stored once and has two messages.
     assert_eq!(
         (sent.uploaded_files, sent.skipped.len(), sent.failures.len()),

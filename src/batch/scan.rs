@@ -1,5 +1,7 @@
 //! Which files a submission has: folders walked, media told from the rest by content and name.
 
+mod media_kind;
+
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{ErrorKind, Read as _};
@@ -10,10 +12,18 @@ use serde::Serialize;
 use walkdir::WalkDir;
 
 use crate::error::{Error, Result};
+use media_kind::{HEAD, MediaKind, media_kind};
 
-/// Bytes at a file's beginning that tell its kind: `infer` looks at most this far for media, and a
-/// transport stream's packets repeat well within.
-const HEAD: u64 = 8192;
+/// What is taken of a folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Accept {
+    /// Files with moving pictures.
+    Video,
+    /// Also sound alone: for presets that make no pictures.
+    Audio,
+    /// Everything.
+    All,
+}
 
 /// A file to submit.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,13 +64,16 @@ pub struct Scan {
     pub failures: Vec<LeftOut>,
 }
 
-/// Walks `paths` (blocking). Without `all`, what isn't video and what is hidden (a name that begins
+/// Walks `paths` (blocking). Except with [`Accept::All`], what the worker can't convert and what is hidden (a name that begins
 /// with a dot, as the `._` files of memory cards) below a folder is skipped; a hidden file that is
 /// named itself is taken. Links are followed; a link back to a folder above is skipped.
 ///
 /// # Errors
-/// A path that does not exist; nothing to submit at all.
-pub fn scan(paths: &[PathBuf], all: bool) -> Result<Scan> {
+/// A path that does not exist; nothing to submit at all; results that would go into one of `paths` itself.
+///
+/// `results`: the folder of the results, which are never converted again; it is canonical and is left out where it lies below
+/// one of `paths`.
+pub fn scan(paths: &[PathBuf], accept: Accept, results: Option<&Path>) -> Result<Scan> {
     let mut scan = Scan::default();
     for path in paths {
         let facts = std::fs::metadata(path).map_err(|error| match error.kind() {
@@ -70,10 +83,17 @@ pub fn scan(paths: &[PathBuf], all: bool) -> Result<Scan> {
             _ => Error::failed(format!("cannot read {}", path.display())).because(error),
         })?;
         if facts.is_dir() {
-            walk(path, all, &mut scan);
+            if results.is_some_and(|results| is_same(path, results)) {
+                return Err(Error::usage(format!(
+                    "the results would go into the input folder {}: the next run would convert them again",
+                    path.display()
+                ))
+                .hint("give the results a folder of their own"));
+            }
+            walk(path, accept, results, &mut scan);
         } else {
             let name = path.file_name().unwrap_or(path.as_os_str());
-            look(path, name, String::new(), all, &mut scan);
+            look(path, name, String::new(), accept, &mut scan);
         }
     }
     // The order of folders differs between machines; a submission should not.
@@ -104,7 +124,7 @@ pub fn scan(paths: &[PathBuf], all: bool) -> Result<Scan> {
     Ok(scan)
 }
 
-fn walk(root: &Path, all: bool, scan: &mut Scan) {
+fn walk(root: &Path, accept: Accept, results: Option<&Path>, scan: &mut Scan) {
     let mut entries = WalkDir::new(root)
         .follow_links(true)
         .sort_by_file_name()
@@ -125,7 +145,7 @@ fn walk(root: &Path, all: bool, scan: &mut Scan) {
                 continue;
             }
         };
-        if entry.depth() > 0 && !all && is_hidden(entry.file_name()) {
+        if entry.depth() > 0 && accept != Accept::All && is_hidden(entry.file_name()) {
             scan.skipped.push(LeftOut::new(entry.path(), "is hidden"));
             if entry.file_type().is_dir() {
                 entries.skip_current_dir();
@@ -133,6 +153,11 @@ fn walk(root: &Path, all: bool, scan: &mut Scan) {
             continue;
         }
         if entry.file_type().is_dir() {
+            if results.is_some_and(|results| is_same(entry.path(), results)) {
+                scan.skipped
+                    .push(LeftOut::new(entry.path(), "is the folder of the results"));
+                entries.skip_current_dir();
+            }
             continue;
         }
         let location = entry
@@ -141,8 +166,13 @@ fn walk(root: &Path, all: bool, scan: &mut Scan) {
             .and_then(|folder| folder.strip_prefix(root).ok())
             .map(slashed)
             .unwrap_or_default();
-        look(entry.path(), entry.file_name(), location, all, scan);
+        look(entry.path(), entry.file_name(), location, accept, scan);
     }
+}
+
+/// Whether a path leads to that canonical one.
+fn is_same(path: &Path, canonical: &Path) -> bool {
+    path.canonicalize().is_ok_and(|path| path == canonical)
 }
 
 fn is_hidden(name: &OsStr) -> bool {
@@ -159,7 +189,7 @@ fn slashed(folder: &Path) -> String {
 }
 
 /// Looks at one file and files it under taken, skipped or failed.
-fn look(path: &Path, name: &OsStr, location: String, all: bool, scan: &mut Scan) {
+fn look(path: &Path, name: &OsStr, location: String, accept: Accept, scan: &mut Scan) {
     let facts = match std::fs::metadata(path) {
         Ok(facts) => facts,
         Err(error) => {
@@ -186,19 +216,27 @@ fn look(path: &Path, name: &OsStr, location: String, all: bool, scan: &mut Scan)
             return;
         }
     };
-    match kind(path, &head) {
-        Kind::Other(reason) if !all => scan.skipped.push(LeftOut::new(path, reason)),
-        kind => scan.files.push(FoundFile {
-            path: path.to_owned(),
-            location,
-            name: name.to_string_lossy().into_owned(),
-            bytes: facts.len(),
-            mime: match kind {
-                Kind::Video(mime) => mime,
-                Kind::Other(_) => "application/octet-stream".to_owned(),
-            },
-        }),
-    }
+    let mime = match media_kind(path, &head) {
+        MediaKind::Video(mime) => mime,
+        MediaKind::Audio(mime) if accept != Accept::Video => mime,
+        MediaKind::Other(_) if accept == Accept::All => "application/octet-stream".to_owned(),
+        MediaKind::Audio(mime) => {
+            let reason = format!("is {mime}, sound alone");
+            scan.skipped.push(LeftOut::new(path, reason));
+            return;
+        }
+        MediaKind::Other(reason) => {
+            scan.skipped.push(LeftOut::new(path, reason));
+            return;
+        }
+    };
+    scan.files.push(FoundFile {
+        path: path.to_owned(),
+        location,
+        name: name.to_string_lossy().into_owned(),
+        bytes: facts.len(),
+        mime,
+    });
 }
 
 /// An I/O error without the number that Rust adds.
@@ -211,51 +249,6 @@ fn read_head(path: &Path) -> std::io::Result<Vec<u8>> {
     let mut head = Vec::new();
     File::open(path)?.take(HEAD).read_to_end(&mut head)?;
     Ok(head)
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum Kind {
-    Video(String),
-    /// Why it is not taken, to follow the file's name.
-    Other(String),
-}
-
-/// Content decides where it is known; the name decides where content could be anything. A container
-/// that is known as sound is taken if its name says video.
-fn kind(path: &Path, head: &[u8]) -> Kind {
-    if head.is_empty() {
-        return Kind::Other("is empty".to_owned());
-    }
-    let named = mime_guess::from_path(path)
-        .iter()
-        .find(|mime| mime.type_() == mime_guess::mime::VIDEO)
-        .map(|mime| mime.essence_str().to_owned());
-    match (infer::get(head), named) {
-        (Some(found), _) if found.matcher_type() == infer::MatcherType::Video => {
-            Kind::Video(found.mime_type().to_owned())
-        }
-        (Some(found), Some(named)) if found.matcher_type() == infer::MatcherType::Audio => {
-            Kind::Video(if named.is_empty() {
-                found.mime_type().to_owned()
-            } else {
-                named
-            })
-        }
-        (Some(found), _) => Kind::Other(format!("is {}, not video", found.mime_type())),
-        // `.ts` is a transport stream, and TypeScript.
-        (None, Some(_)) if is_text(head) => Kind::Other("is text, not video".to_owned()),
-        (None, Some(named)) => Kind::Video(named),
-        (None, None) => Kind::Other("is not known as video".to_owned()),
-    }
-}
-
-/// No zero byte, and UTF-8 but for a character that the cut tore apart.
-fn is_text(head: &[u8]) -> bool {
-    let whole = match std::str::from_utf8(head) {
-        Ok(_) => true,
-        Err(error) => error.error_len().is_none() && head.len() as u64 == HEAD,
-    };
-    whole && !head.contains(&0)
 }
 
 #[cfg(test)]
@@ -298,7 +291,7 @@ mod tests {
             ("._MVI_1.AVI", b"\0\x05\x16\x07"),
             (".cache/MVI_9.AVI", AVI),
         ]);
-        let scan = scan(&[dir.path().to_owned()], false).expect("scans");
+        let scan = scan(&[dir.path().to_owned()], Accept::Video, None).expect("scans");
         assert_eq!(
             names(&scan),
             [
@@ -335,13 +328,53 @@ mod tests {
     }
 
     #[test]
+    fn sound_alone_is_taken_where_no_pictures_are_made() {
+        let dir = folder(&[
+            ("podcast.mp3", b"ID3\x03\0\0\0\0\0\x21TSSE"),
+            ("MVI_1.AVI", AVI),
+            ("notes.txt", b"hello"),
+        ]);
+        let of = |accept| scan(&[dir.path().to_owned()], accept, None).expect("scans");
+        assert_eq!(names(&of(Accept::Audio)), ["|MVI_1.AVI", "|podcast.mp3"]);
+        let video = of(Accept::Video);
+        assert_eq!(names(&video), ["|MVI_1.AVI"]);
+        let reasons: Vec<&str> = video
+            .skipped
+            .iter()
+            .map(|one| one.reason.as_str())
+            .collect();
+        assert_eq!(
+            reasons,
+            ["is not known as video", "is audio/mpeg, sound alone"]
+        );
+    }
+
+    #[test]
     fn all_takes_all_but_what_is_no_file() {
         let dir = folder(&[("notes.txt", b"hello"), (".hidden", b"x"), ("empty", b"")]);
         nix::unistd::mkfifo(&dir.path().join("pipe"), nix::sys::stat::Mode::S_IRUSR)
             .expect("makes");
-        let scan = scan(&[dir.path().to_owned()], true).expect("scans");
+        let scan = scan(&[dir.path().to_owned()], Accept::All, None).expect("scans");
         assert_eq!(names(&scan), ["|.hidden", "|empty", "|notes.txt"]);
         assert_eq!(scan.skipped.len(), 1);
+    }
+
+    #[test]
+    fn results_are_never_taken_again() {
+        let dir = folder(&[
+            ("MVI_1.AVI", AVI),
+            ("done/MVI_0.AVI", AVI),
+            ("also/MVI_2.AVI", AVI),
+        ]);
+        let results = dir.path().canonicalize().expect("there").join("done");
+        let paths = [dir.path().to_owned()];
+        let scan_into = |results: &Path| scan(&paths, Accept::All, Some(results));
+        let scanned = scan_into(&results).expect("scans");
+        assert_eq!(names(&scanned), ["|MVI_1.AVI", "also|MVI_2.AVI"]);
+        assert_eq!(scanned.skipped[0].reason, "is the folder of the results");
+        let root = dir.path().canonicalize().expect("there");
+        let error = scan_into(&root).expect_err("the input folder itself");
+        assert_eq!(error.kind(), crate::error::Kind::Usage);
     }
 
     #[test]
@@ -350,7 +383,7 @@ mod tests {
         std::os::unix::fs::symlink("..", dir.path().join("sub/up")).expect("links");
         std::os::unix::fs::symlink("nowhere", dir.path().join("dead.avi")).expect("links");
         std::os::unix::fs::symlink("sub/MVI_1.AVI", dir.path().join("again.avi")).expect("links");
-        let scan = scan(&[dir.path().to_owned()], false).expect("scans");
+        let scan = scan(&[dir.path().to_owned()], Accept::Video, None).expect("scans");
         assert_eq!(names(&scan), ["|again.avi", "sub|MVI_1.AVI"]);
         assert_eq!(scan.skipped[0].reason, "is a link to a folder above it");
         assert!(
@@ -365,14 +398,18 @@ mod tests {
         let dir = folder(&[]);
         let name = OsStr::from_bytes(b"caf\xe9.avi");
         std::fs::write(dir.path().join(name), AVI).expect("writes");
-        let scan = scan(&[dir.path().to_owned()], false).expect("scans");
+        let scan = scan(&[dir.path().to_owned()], Accept::Video, None).expect("scans");
         assert_eq!(names(&scan), ["|caf\u{fffd}.avi"]);
     }
 
     #[test]
     fn nothing_to_do_is_an_error_that_says_why() {
         let dir = folder(&[]);
-        let error = |paths: &[PathBuf]| scan(paths, false).expect_err("nothing").to_string();
+        let error = |paths: &[PathBuf]| {
+            scan(paths, Accept::Video, None)
+                .expect_err("nothing")
+                .to_string()
+        };
         assert!(error(&[dir.path().to_owned()]).starts_with("there are no files in "));
         let missing = dir.path().join("missing");
         assert_eq!(

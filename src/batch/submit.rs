@@ -1,6 +1,7 @@
 //! `muck submit`: files to the input bucket under their MD5, one message a file to the input queue.
 
 use std::collections::{HashMap, HashSet};
+use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,14 +12,14 @@ use jiff::Timestamp;
 use muck_worker::MEDIA_PREFIX;
 use muck_worker::message::{InputMessage, MAX_BYTES, Message};
 use muck_worker::preset::{Preset, Presets};
-use muck_worker::text::{printable, quantity};
+use muck_worker::text::{printable, quantity, quantity_of};
 use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio::task::JoinError;
 
 use super::check_batch_name;
 use super::ledger::{Batch, Counter, Ledger, NewJob};
-use super::scan::{self, FoundFile, LeftOut};
+use super::scan::{self, Accept, FoundFile, LeftOut};
 use super::upload::{self, Budget, Uploaded};
 use crate::cloud::Cloud;
 use crate::error::{Error, Result};
@@ -44,6 +45,8 @@ pub struct SubmitOptions {
     pub batch: Option<String>,
     /// Also what isn't video, and what is hidden.
     pub all: bool,
+    /// The folder of the results where it is known, canonical: it is left out.
+    pub results: Option<PathBuf>,
 }
 
 /// What was submitted.
@@ -67,9 +70,14 @@ pub struct Submission {
 }
 
 impl Submission {
-    /// The article's line.
+    /// The article's line, and how many files were skipped.
     pub fn text(&self) -> String {
-        format!("{} successfully submitted.", quantity(self.files, "file"))
+        let mut text = format!("{} successfully submitted.", quantity(self.files, "file"));
+        if !self.skipped.is_empty() {
+            let skipped = quantity_of(&self.skipped, "file");
+            let _ = write!(text, "\n{skipped} skipped; --all takes what can be read.");
+        }
+        text
     }
 
     /// An error that names the files that could not be submitted, if there are any.
@@ -101,10 +109,24 @@ pub async fn check_input(
     presets: &Presets,
     preset: &str,
     all: bool,
+    results: Option<PathBuf>,
 ) -> Result<()> {
-    find_preset(presets, preset)?;
+    let accept = accept(find_preset(presets, preset)?, all);
     let paths = paths.to_vec();
-    blocking(move || scan::scan(&paths, all)).await?.map(|_| ())
+    blocking(move || scan::scan(&paths, accept, results.as_deref()))
+        .await?
+        .map(|_| ())
+}
+
+/// What a preset can convert, or everything.
+fn accept(preset: &Preset, all: bool) -> Accept {
+    if all {
+        Accept::All
+    } else if preset.outputs.iter().any(|one| one.expect.video.is_some()) {
+        Accept::Video
+    } else {
+        Accept::Audio
+    }
 }
 
 /// Submits files. Each job is in the ledger before its message is sent, so repeating a submit
@@ -130,12 +152,13 @@ pub(super) async fn submit_by(
         .clone()
         .unwrap_or_else(|| cloud.config.preset.clone());
     let definition = find_preset(&cloud.config.presets, &preset)?;
+    let accept = accept(definition, options.all);
     let definition = (!definition.is_builtin()).then(|| definition.definition());
     if let Some(name) = &options.batch {
         check_batch_name(name)?;
     }
-    let (paths, all) = (options.paths.clone(), options.all);
-    let scan = blocking(move || scan::scan(&paths, all)).await??;
+    let (paths, results) = (options.paths.clone(), options.results.clone());
+    let scan = blocking(move || scan::scan(&paths, accept, results.as_deref())).await??;
     // A batch must not outlive its stack.
     let expires = cloud.lifetime().expires;
     let input = cloud.names.input_queue();

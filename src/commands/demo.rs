@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use crate::batch;
 use crate::cli::ConsoleArgs;
 use crate::commands::local;
 use crate::commands::run::{Job, own_stack, whole_job};
@@ -42,6 +43,7 @@ pub async fn run(args: &Args, session: &Session) -> Result<()> {
     let clips = tempfile::tempdir()
         .map_err(|error| Error::failed("cannot make a temporary folder").because(error))?;
     write_samples(clips.path())?;
+    batch::check_output(args.output.clone()).await?;
 
     let local = local::ensure(&session.events).await?;
     let outcome = in_local_cloud(args, session, clips.path()).await;

@@ -69,7 +69,10 @@ pub async fn run(args: &Args, session: &Session) -> Result<()> {
     // Nothing is created, not even a local cloud, for input that cannot be converted.
     let config = session.config()?;
     let preset = job.preset.as_ref().unwrap_or(&config.preset);
-    batch::check_input(&job.paths, &config.presets, preset, job.all).await?;
+    // A folder that isn't there yet holds no results.
+    let results = job.output.canonicalize().ok();
+    batch::check_input(&job.paths, &config.presets, preset, job.all, results).await?;
+    batch::check_output(job.output.clone()).await?;
     let local = if session.global.local {
         Some(local::ensure(&session.events).await?)
     } else {
@@ -264,6 +267,7 @@ async fn convert(cloud: &Cloud, job: &Job, session: &Session, summary: &mut Summ
         preset: job.preset.clone(),
         batch: None,
         all: job.all,
+        results: job.output.canonicalize().ok(),
     };
     let submission = summary
         .submission

@@ -32,6 +32,7 @@ pub async fn run(args: &Args, session: &Session) -> Result<()> {
     let mut cloud = session.cloud().await?;
     cloud.config.override_ttl(args.ttl);
     let options = SubmitOptions {
+        results: None,
         paths: args.paths.clone(),
         preset: args.preset.clone(),
         batch: args.batch.clone(),

@@ -12,7 +12,8 @@ use crate::ffmpeg::{self, FfmpegError, INPUT_NAME, Tools};
 use crate::jail::Jail;
 use crate::media::{Media, Span};
 use crate::message::InputMessage;
-use crate::preset::{self, Check, Facts, Plan, Preset, Presets};
+use crate::preset::{self, Check, Facts, Plan, Preset, Presets, Sound, Streams};
+use crate::selection;
 use crate::service::{OutputFile, Progress, Service, ServiceError, Task};
 use crate::spent::Spent;
 use crate::text::printable_short;
@@ -222,6 +223,23 @@ fn facts_of(source: &Examined, span: Span) -> Facts {
             .filter(|s| !s.cover && ["video", "audio", "subtitle"].contains(&s.kind.as_str()))
             .map(|s| s.codec.clone())
             .collect(),
+        streams: Some(Streams {
+            videos: source.media.videos().map(|one| one.index).collect(),
+            sounds: source
+                .media
+                .of_kind("audio")
+                .map(|one| Sound {
+                    index: one.index,
+                    channels: one.channels,
+                    default: one.default,
+                })
+                .collect(),
+            subtitles: source
+                .media
+                .of_kind("subtitle")
+                .map(|one| one.index)
+                .collect(),
+        }),
     }
 }
 
@@ -291,7 +309,15 @@ impl Service for ConvertVideo {
                 ServiceError::Machine(format!("can't link {}: {error}", input.display()))
             })?;
         }
-        let source = self.examine(work, INPUT_NAME, None).await?;
+        let mut source = self.examine(work, INPUT_NAME, None).await?;
+        let decoders = (!preset.copies()).then(|| self.tools.decoders());
+        for one in selection::select(&mut source.media, &source.packets, decoders) {
+            tracing::info!(
+                "{} is left out: {}",
+                printable_short(&one.what, 60),
+                printable_short(&one.why, 100)
+            );
+        }
         let pictures = preset.outputs.iter().any(|o| o.expect.video.is_some());
         let span = if pictures {
             certificate::check_input(&source).map_err(ServiceError::File)?

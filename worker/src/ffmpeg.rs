@@ -23,7 +23,7 @@ use crate::spent::Spent;
 pub use fault::FfmpegError;
 use fault::{judge, told};
 use listing::Listing;
-use run::Call;
+use run::{Call, Exit};
 
 /// The name that every input has in its job's folder, whatever it was called.
 pub const INPUT_NAME: &str = "input";
@@ -60,6 +60,8 @@ pub struct Tools {
     version: String,
     limits_pixels: bool,
     encoders: BTreeSet<String>,
+    /// Names of the codecs that it decodes.
+    decoders: BTreeSet<String>,
     jail: Jail,
     /// What has been spent on each job's folder.
     ledger: Arc<Mutex<HashMap<PathBuf, Spent>>>,
@@ -115,6 +117,7 @@ impl Tools {
             version: String::new(),
             limits_pixels: false,
             encoders: BTreeSet::new(),
+            decoders: BTreeSet::new(),
             jail,
             ledger: Arc::default(),
         };
@@ -153,12 +156,25 @@ impl Tools {
             })
             .await?;
         tools.encoders = encoders;
+        let mut decoders = BTreeSet::new();
+        let arguments = words(&["-hide_banner", "-v", "quiet", "-codecs"]);
+        tools
+            .call(&tools.ffmpeg, &arguments, folder, INPUT_NAME, &mut |line| {
+                decoders.extend(decoded(line).map(str::to_owned));
+            })
+            .await?;
+        tools.decoders = decoders;
         Ok(tools)
     }
 
     /// Whether this ffmpeg was built with that encoder.
     pub fn has_encoder(&self, name: &str) -> bool {
         self.encoders.contains(name)
+    }
+
+    /// Names of the codecs that this ffmpeg decodes.
+    pub fn decoders(&self) -> &BTreeSet<String> {
+        &self.decoders
     }
 
     /// As if it had been built without.
@@ -233,14 +249,14 @@ impl Tools {
             input: name,
             bounds: Bounds::reading(limit),
         };
-        let last_words = self
+        let exit = self
             .run("ffmpeg", &call, &mut |line| progress.read_line(line))
             .await?;
-        // Some decoders tell of a fault, hide it and go on.
-        if !last_words.is_empty() {
-            return Err(FfmpegError::File(told(&last_words)));
+        // Some decoders report a fault, hide it and go on.
+        match exit.first_fault {
+            Some(fault) => Err(FfmpegError::File(told(&fault))),
+            None => Ok(progress.frames),
         }
-        Ok(progress.frames)
     }
 
     /// Converts [`INPUT_NAME`] in `folder` by a plan, for at most `limit`. Tells `on_progress` about every half second.
@@ -340,6 +356,9 @@ impl Tools {
             "0:a?",
             "-fps_mode",
             "passthrough",
+            // Their own times, not those of a steady rate: two pictures that round to one tick of that are no fault of the film.
+            "-enc_time_base:v",
+            "-1",
             "-f",
             "null",
             "-",
@@ -387,16 +406,17 @@ impl Tools {
             input,
             bounds: Bounds::reading(PROBE_LIMIT + Duration::from_secs(bytes / PROBE_SPEED)),
         };
-        self.run(&name, &call, on_line).await
+        let exit = self.run(&name, &call, on_line).await?;
+        Ok(exit.last_line)
     }
 
-    /// Runs a program to its end and gives the last line of its standard error if the end is good.
+    /// Runs a program to its end, and returns what it said if the end is good.
     async fn run(
         &self,
         name: &str,
         call: &Call<'_>,
         on_line: &mut (dyn FnMut(&str) + Send),
-    ) -> Result<String, FfmpegError> {
+    ) -> Result<Exit, FfmpegError> {
         let began = Instant::now();
         let result = run::run(&self.jail, call, on_line).await;
         let spent = match &result {
@@ -428,6 +448,16 @@ fn encoder(line: &str) -> Option<&str> {
     let flags = words.next()?;
     let is_flags = flags.len() == 6
         && flags.starts_with(['V', 'A', 'S'])
+        && flags.bytes().all(|b| b == b'.' || b.is_ascii_uppercase());
+    words.next().filter(|name| is_flags && *name != "=")
+}
+
+/// The codec in a line of `ffmpeg -codecs` that is decoded: ` DEVI.S h264  …`.
+fn decoded(line: &str) -> Option<&str> {
+    let mut words = line.split_whitespace();
+    let flags = words.next()?;
+    let is_flags = flags.len() == 6
+        && flags.starts_with('D')
         && flags.bytes().all(|b| b == b'.' || b.is_ascii_uppercase());
     words.next().filter(|name| is_flags && *name != "=")
 }
@@ -464,6 +494,7 @@ mod tests {
             version: "7".to_owned(),
             limits_pixels: true,
             encoders: BTreeSet::new(),
+            decoders: BTreeSet::new(),
             jail: Jail::bare(),
             ledger: Arc::default(),
         };
@@ -496,7 +527,7 @@ mod tests {
         for options in [
             " -v error -xerror ",
             " -threads 1 ",
-            " -fps_mode passthrough ",
+            " -fps_mode passthrough -enc_time_base:v -1 ",
         ] {
             assert!(line.contains(options), "{line}");
         }
@@ -509,5 +540,10 @@ mod tests {
             A....D aac                  AAC (Advanced Audio Coding)\n";
         let names: Vec<&str> = text.lines().filter_map(encoder).collect();
         assert_eq!(names, ["libx264", "aac"]);
+        let text = "Codecs:\n D..... = Decoding supported\n .E.... = Encoding supported\n -------\n \
+            D.VI.S 012v                 Uncompressed 4:2:2 10-bit\n ..AI.S ac4                  AC-4\n \
+            DEVILS av1                  Alliance for Open Media AV1\n";
+        let names: Vec<&str> = text.lines().filter_map(decoded).collect();
+        assert_eq!(names, ["012v", "av1"]);
     }
 }

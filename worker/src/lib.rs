@@ -44,6 +44,7 @@ pub mod preset;
 pub mod probe;
 pub mod progress;
 pub mod recent_log;
+mod selection;
 pub mod service;
 pub mod slots;
 pub mod spent;

@@ -14,6 +14,8 @@ pub struct Media {
     pub size: Option<u64>,
     /// Its streams, in their order.
     pub streams: Vec<Stream>,
+    /// The indexes of the streams of each of its programmes.
+    pub programs: Vec<Vec<usize>>,
 }
 
 /// One stream of a file.
@@ -38,6 +40,14 @@ pub struct Stream {
     pub frames: Option<u64>,
     /// A cover image, not moving pictures.
     pub cover: bool,
+    /// Players take it unless asked for another.
+    pub default: bool,
+    /// The four letters that some containers call the codec by; empty if none are printable.
+    pub tag: String,
+    /// Of sound.
+    pub channels: u32,
+    /// Of sound, as ffmpeg names it, e.g. `5.1(side)`; empty if unknown.
+    pub layout: String,
 }
 
 /// The packets of a file's streams, by index, as they were met when reading through it.
@@ -62,8 +72,8 @@ pub struct Span {
 impl Media {
     /// What ffprobe is asked for.
     pub(crate) const ENTRIES: &str = "format=format_name,duration,size:\
-        stream=index,codec_type,codec_name,width,height,sample_aspect_ratio,r_frame_rate,avg_frame_rate,duration,nb_frames:\
-        stream_disposition=attached_pic";
+        stream=index,codec_type,codec_name,codec_tag_string,width,height,sample_aspect_ratio,r_frame_rate,avg_frame_rate,duration,nb_frames,channels,channel_layout:\
+        stream_disposition=attached_pic,default:program=program_id:program_stream=index";
 
     /// Reads ffprobe's JSON.
     ///
@@ -76,6 +86,11 @@ impl Media {
             duration: seconds(raw.format.duration.as_deref()),
             size: raw.format.size.and_then(|n| n.parse().ok()),
             streams: raw.streams.into_iter().map(Stream::from).collect(),
+            programs: raw
+                .programs
+                .into_iter()
+                .map(|program| program.streams.into_iter().map(|one| one.index).collect())
+                .collect(),
         })
     }
 
@@ -87,6 +102,12 @@ impl Media {
     /// The streams of moving pictures.
     pub fn videos(&self) -> impl Iterator<Item = &Stream> {
         self.of_kind("video").filter(|s| !s.cover)
+    }
+
+    /// The sound that is taken where one is: the default one, else the first.
+    pub fn sound(&self) -> Option<&Stream> {
+        let default = self.of_kind("audio").find(|stream| stream.default);
+        default.or_else(|| self.of_kind("audio").next())
     }
 
     /// The streams of that kind.
@@ -168,9 +189,23 @@ impl Span {
 #[derive(Deserialize)]
 struct RawMedia {
     #[serde(default)]
+    programs: Vec<RawProgram>,
+    #[serde(default)]
     streams: Vec<RawStream>,
     #[serde(default)]
     format: RawFormat,
+}
+
+#[derive(Deserialize)]
+struct RawProgram {
+    #[serde(default)]
+    streams: Vec<RawProgramStream>,
+}
+
+#[derive(Deserialize)]
+struct RawProgramStream {
+    #[serde(default)]
+    index: usize,
 }
 
 #[derive(Default, Deserialize)]
@@ -199,6 +234,12 @@ struct RawStream {
     duration: Option<String>,
     nb_frames: Option<String>,
     #[serde(default)]
+    codec_tag_string: String,
+    #[serde(default)]
+    channels: u32,
+    #[serde(default)]
+    channel_layout: String,
+    #[serde(default)]
     disposition: RawDisposition,
 }
 
@@ -206,6 +247,8 @@ struct RawStream {
 struct RawDisposition {
     #[serde(default)]
     attached_pic: u8,
+    #[serde(default)]
+    default: u8,
 }
 
 impl From<RawStream> for Stream {
@@ -213,7 +256,11 @@ impl From<RawStream> for Stream {
         Self {
             index: raw.index,
             kind: raw.codec_type,
-            codec: raw.codec_name,
+            codec: match raw.codec_name.as_str() {
+                // What ffprobe calls a codec that it has no name for.
+                "none" | "unknown" => String::new(),
+                _ => raw.codec_name,
+            },
             width: raw.width,
             height: raw.height,
             pixel: fraction(raw.sample_aspect_ratio.as_deref()),
@@ -225,6 +272,15 @@ impl From<RawStream> for Stream {
                 .and_then(|n| n.parse().ok())
                 .filter(|n| *n > 0),
             cover: raw.disposition.attached_pic != 0,
+            default: raw.disposition.default != 0,
+            // Numbers in brackets are no letters.
+            tag: if raw.codec_tag_string.contains('[') {
+                String::new()
+            } else {
+                raw.codec_tag_string
+            },
+            channels: raw.channels,
+            layout: raw.channel_layout,
         }
     }
 }

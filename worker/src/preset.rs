@@ -5,6 +5,7 @@ mod definition;
 mod expectation;
 mod grammar;
 mod ladder;
+mod mapping;
 mod plan;
 
 use std::sync::LazyLock;
@@ -16,6 +17,8 @@ pub use definition::{DefinitionError, MAX_DEFINITION_BYTES};
 pub use expectation::{AudioStreams, Expectation, Rate, Size};
 pub use grammar::ArgumentError;
 pub use ladder::{Ladder, Rung};
+pub(crate) use mapping::aac_layout;
+pub use mapping::{Sound, Streams};
 pub use plan::{Check, Facts, Plan, PlannedFile};
 
 /// The preset of a message that names none: the article's conversion.

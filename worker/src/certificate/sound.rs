@@ -2,7 +2,7 @@
 
 use super::{Certificate, Examined, agree, check_declared, check_length};
 use crate::media::{Span, Stream};
-use crate::preset::{AudioStreams, Expectation};
+use crate::preset::{AudioStreams, Expectation, aac_layout};
 
 /// An input with sound: as much as it says.
 ///
@@ -10,11 +10,7 @@ use crate::preset::{AudioStreams, Expectation};
 /// A sentence for a person.
 pub(super) fn check_input(input: &Examined) -> Result<(&Stream, Span), String> {
     super::check_streams(input)?;
-    let sound = input
-        .media
-        .of_kind("audio")
-        .next()
-        .ok_or("the file has no sound")?;
+    let sound = input.media.sound().ok_or("the file has no sound")?;
     let span = input
         .packets
         .of(sound.index)
@@ -68,6 +64,9 @@ pub(super) fn check(
     })
 }
 
+/// Layouts in which AAC plays everywhere.
+const PLAYED: [&str; 4] = ["mono", "stereo", "5.1", "7.1"];
+
 /// Of each stream of sound in a film, this part and a second less may be missing: packets of some formats tell their times badly,
 /// and where they do a conversion has them right.
 const MISSING_PART: f64 = 0.1;
@@ -79,13 +78,11 @@ pub(super) fn check_streams(
     expect: &Expectation,
     faults: &mut Vec<String>,
 ) {
-    let mut sources: Vec<&Stream> = input.media.of_kind("audio").collect();
-    let most = match (&expect.audio, expect.audio_streams) {
-        (None, _) => 0,
-        (_, AudioStreams::All) => sources.len(),
-        (_, AudioStreams::First) => 1,
+    let mut sources: Vec<&Stream> = match (&expect.audio, expect.audio_streams) {
+        (None, _) => Vec::new(),
+        (_, AudioStreams::All) => input.media.of_kind("audio").collect(),
+        (_, AudioStreams::First) => input.media.sound().into_iter().collect(),
     };
-    sources.truncate(most);
     let sounds: Vec<&Stream> = output.media.of_kind("audio").collect();
     if sounds.len() != sources.len() {
         // Some containers have no place for a stream that was announced and holds nothing.
@@ -116,6 +113,16 @@ pub(super) fn check_streams(
         };
         if sound.codec != codec {
             faults.push(format!("its audio is {}, not {codec}", sound.codec));
+        }
+        if sound.codec == "aac"
+            && expect.audio.as_deref() != Some(Expectation::COPY)
+            && aac_layout(source.channels).is_some()
+            && !PLAYED.contains(&sound.layout.as_str())
+        {
+            faults.push(format!(
+                "its sound has the channel layout `{}`, which players refuse",
+                sound.layout
+            ));
         }
         let wanted = length(input, source.index).map(|whole| whole.min(longest));
         if let (Some(held), Some(wanted)) = (length(output, sound.index), wanted)

@@ -16,9 +16,9 @@ fn file(codec: &str, size: (u32, u32), rate: (u32, u32), seconds: f64, sound: bo
             rate,
             mean_rate: rate,
             duration: Some(seconds),
-            frames: None,
-            cover: false,
+            ..Stream::default()
         }],
+        ..Media::default()
     };
     let step = f64::from(rate.1) / f64::from(rate.0);
     let mut packets = Packets::default();
@@ -32,6 +32,8 @@ fn file(codec: &str, size: (u32, u32), rate: (u32, u32), seconds: f64, sound: bo
             index: 1,
             kind: "audio".to_owned(),
             codec: "aac".to_owned(),
+            channels: 2,
+            layout: "stereo".to_owned(),
             ..Stream::default()
         });
         packets.add(1, Some(0.0), seconds);

@@ -37,10 +37,10 @@ pub(super) fn judge(
     result: Result<Exit, RunError>,
     limits: Limits,
     bounds: Bounds,
-) -> Result<String, FfmpegError> {
+) -> Result<Exit, FfmpegError> {
     let exit = result.map_err(|error| not_ended(name, &error))?;
     if exit.code == Some(0) {
-        return Ok(exit.last_line);
+        return Ok(exit);
     }
     let last = match exit.last_line.as_str() {
         "" => format!("{name} failed without saying why"),
@@ -155,6 +155,7 @@ mod tests {
                 code,
                 signal,
                 last_line: last_line.to_owned(),
+                first_fault: None,
                 spent: Spent {
                     cpu_seconds: cpu,
                     ..Spent::default()

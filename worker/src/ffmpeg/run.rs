@@ -27,6 +27,8 @@ pub(super) struct Exit {
     pub(super) signal: Option<i32>,
     /// The last line that isn't blank of its standard error.
     pub(super) last_line: String,
+    /// The first one that is about what was read; see [`is_of_output`].
+    pub(super) first_fault: Option<String>,
     /// What it took.
     pub(super) spent: Spent,
 }
@@ -57,6 +59,15 @@ const ADDED: [&str; 3] = [
     "Terminating thread with return code",
     "Task finished with error code",
 ];
+
+/// Who speaks in lines about what is written: the muxer and its streams. Where that is thrown away, they say nothing about the
+/// file: two pictures that round to one time are an error to the muxer, and none to a player.
+const WRITERS: [&str; 4] = ["[null @ ", "[out#", "[vost#", "[aost#"];
+
+/// Whether a line of standard error is about the output of a decoding.
+fn is_of_output(line: &str) -> bool {
+    WRITERS.iter().any(|writer| line.starts_with(writer))
+}
 
 /// How often it is looked how much has been written. Disks take some hundred MB meanwhile, but no
 /// single file grows past its limit, which the kernel keeps.
@@ -116,6 +127,7 @@ pub(super) async fn run(
         return Err(watch_error("its output isn't piped".to_owned()));
     };
     let mut last_line = String::new();
+    let mut first_fault: Option<String> = None;
     let mut report = None;
     let mut watching = Box::pin(async {
         let (out, err, status) = tokio::join!(
@@ -128,6 +140,9 @@ pub(super) async fn run(
                 report = Report::read(line);
                 if report.is_none() {
                     line.trim().clone_into(&mut last_line);
+                    if first_fault.is_none() && !is_of_output(&last_line) {
+                        first_fault = Some(last_line.clone());
+                    }
                 }
             }),
             child.wait(),
@@ -172,6 +187,7 @@ pub(super) async fn run(
         code: status.code(),
         signal: status.signal(),
         last_line,
+        first_fault,
         spent: Spent {
             wall_seconds: began.elapsed().as_secs_f64(),
             written_bytes: written,

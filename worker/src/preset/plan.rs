@@ -1,7 +1,7 @@
 //! From a preset and an input's facts to ffmpeg's arguments, and to what must come of them. Pure.
 
 use super::ladder::{MASTER, MEDIA_MIME, PLAYLIST_MIME};
-use super::{Expectation, Output, Preset, grammar};
+use super::{Expectation, Output, Preset, Streams, grammar};
 
 /// What of an input decides the arguments.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -15,6 +15,8 @@ pub struct Facts {
     pub sound: bool,
     /// Codecs of its video, audio and subtitle streams.
     pub codecs: Vec<String>,
+    /// The streams that may be taken; `None` where there is no file, and kinds of streams are shown.
+    pub streams: Option<Streams>,
 }
 
 /// One run of ffmpeg.
@@ -61,6 +63,7 @@ impl Facts {
             seconds: 0.0,
             sound: true,
             codecs: vec!["h264".to_owned(), "aac".to_owned()],
+            streams: None,
         }
     }
 }
@@ -72,12 +75,27 @@ impl Preset {
     /// # Errors
     /// A sentence, if no alternative takes the input's codecs.
     pub fn plans(&self, facts: &Facts) -> Result<Vec<Plan>, String> {
+        let mut plans = self.plans_by_kind(facts)?;
+        if let Some(streams) = &facts.streams {
+            for plan in &mut plans {
+                plan.args = streams.resolve(&plan.args);
+            }
+        }
+        Ok(plans)
+    }
+
+    /// Whether it copies streams instead of decoding them.
+    pub fn copies(&self) -> bool {
+        self.outputs
+            .iter()
+            .any(|one| one.expect.video.as_deref() == Some(Expectation::COPY))
+    }
+
+    /// The same with streams named by their kinds.
+    fn plans_by_kind(&self, facts: &Facts) -> Result<Vec<Plan>, String> {
         let mut plan = Plan {
             threads: self.threads,
-            copies: self
-                .outputs
-                .iter()
-                .any(|o| o.expect.video.as_deref() == Some(Expectation::COPY)),
+            copies: self.copies(),
             args: Vec::new(),
             files: Vec::new(),
         };

@@ -300,6 +300,126 @@ async fn a_cameras_full_range_becomes_the_usual_one() {
 }
 
 /// Half of the frames a tenth of a second long, half a thirtieth: each keeps its time.
+/// Sound with six channels in the layout of disks, for which AAC has a form that browsers refuse; and a commentary in front
+/// of the film's own sound.
+#[tokio::test]
+async fn sounds_come_in_layouts_that_play_and_the_default_one_first() {
+    let Some(service) = service("layouts").await else {
+        return;
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let film = folder.path().join("disk.mkv");
+    let tone = |frequency| format!("sine=frequency={frequency}:sample_rate=48000:duration=2");
+    let (comment, own) = (tone(200), tone(900));
+    let inputs = [
+        "-f",
+        "lavfi",
+        "-i",
+        "testsrc=size=160x120:rate=25:duration=2",
+        "-f",
+        "lavfi",
+        "-i",
+        &comment,
+        "-f",
+        "lavfi",
+        "-i",
+        &own,
+    ];
+    let options = [
+        "-map",
+        "0",
+        "-map",
+        "1",
+        "-map",
+        "2",
+        "-c:v",
+        "libx264",
+        "-pix_fmt",
+        "yuv420p",
+        "-c:a",
+        "ac3",
+        "-ac:a:0",
+        "2",
+        "-ac:a:1",
+        "6",
+        "-disposition:a:0",
+        "0",
+        "-disposition:a:1",
+        "default",
+    ];
+    assert!(ffmpeg(
+        &[&inputs[..], &options, &[film.to_str().expect("UTF-8")]].concat()
+    ));
+    let layouts = |path: &Path| {
+        let entries = "stream=channel_layout,bit_rate:stream_tags=none";
+        let lines = probe(path, entries);
+        lines
+            .into_iter()
+            .filter(|line| line.contains("5.1") || line.contains("stereo"))
+            .collect::<Vec<_>>()
+    };
+    let (_, work) = process(&service, &film, Some("web"))
+        .await
+        .expect("converts");
+    let web = layouts(&work.path().join("output.mp4"));
+    assert_eq!(web.len(), 2, "{web:?}");
+    assert!(
+        web[0].starts_with("stereo") && web[1].starts_with("5.1,"),
+        "{web:?}"
+    );
+    let (_, work) = process(&service, &film, Some("audio"))
+        .await
+        .expect("converts");
+    let audio = layouts(&work.path().join("output.m4a"));
+    assert_eq!(audio.len(), 1, "{audio:?}");
+    assert!(audio[0].starts_with("5.1,"), "the default sound: {audio:?}");
+}
+
+/// Films whose picture times are not those of their nominal rate: in Matroska the sound's delay of 21 ms shifts each by
+/// half a frame of 24, and a phone is a little faster than it says. Counted in frames, two of them are at one time.
+#[tokio::test]
+async fn times_between_the_ticks_of_the_frame_rate_are_no_damage() {
+    let Some(service) = service("times between ticks").await else {
+        return;
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let film = folder.path().join("film_24.mkv");
+    let pictures = "testsrc=size=160x120:rate=24:duration=3";
+    let tone = "sine=frequency=440:sample_rate=48000:duration=3";
+    let inputs = ["-f", "lavfi", "-i", pictures, "-f", "lavfi", "-i", tone];
+    let codecs = ["-c:v", "libx264", "-pix_fmt", "yuv420p", "-c:a", "aac"];
+    let film_name = film.to_str().expect("UTF-8");
+    assert!(ffmpeg(&[&inputs[..], &codecs, &[film_name]].concat()));
+    let phone = folder.path().join("phone.mp4");
+    let pictures = "testsrc=size=160x120:rate=3003/100:duration=20";
+    let codecs = [
+        "-c:v",
+        "libx264",
+        "-preset",
+        "ultrafast",
+        "-pix_fmt",
+        "yuv420p",
+    ];
+    let times = [
+        "-video_track_timescale",
+        "90000",
+        phone.to_str().expect("UTF-8"),
+    ];
+    assert!(ffmpeg(
+        &[&["-f", "lavfi", "-i", pictures][..], &codecs, &times].concat()
+    ));
+    for (file, frames) in [(&film, 72), (&phone, 601)] {
+        for preset in ["web", "hevc", "remux"] {
+            let name = file.display();
+            let (output, _work) = process(&service, file, Some(preset))
+                .await
+                .unwrap_or_else(|error| panic!("{preset} of {name}: {error}"));
+            let certificate = output.certificate.expect("a certificate");
+            assert_eq!(certificate.output_frames, frames, "{preset} of {name}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_variable_frame_rate_stays_variable() {
     let Some(service) = service("frame rate").await else {
