@@ -34,6 +34,8 @@ const DRAWN: usize = 12;
 /// Double crashes of the part, and of the whole.
 const DOUBLE_PART: usize = 6;
 const DOUBLE_WHOLE: usize = 60;
+/// How often a change that a command didn't come to is tried again.
+const TRIES: usize = 3;
 /// `down` makes about so many calls; a second crash is drawn among them.
 const CALLS_OF_DOWN: u64 = 50;
 
@@ -111,7 +113,18 @@ fn sweep(table: &str, seed: u64, points: Vec<Point>, double: Vec<(Point, Second)
         )
         .collect();
     let outcomes = over(all, |lane, (point, second)| {
-        let outcome = attempt(lane, point, second);
+        let mut outcome = attempt(lane, point.clone(), second);
+        // How many files one call has depends on which is ready first: a second call may not be needed this time.
+        for _ in 0..TRIES {
+            if second.is_some()
+                || outcome.reached
+                || !point.call.changes()
+                || !outcome.left.is_empty()
+            {
+                break;
+            }
+            outcome = attempt(lane, point.clone(), second);
+        }
         if let Some(complaint) = outcome.complaint() {
             tell(&complaint);
         }
