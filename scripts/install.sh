@@ -8,7 +8,7 @@ programs=${CARGO_TARGET_DIR:-target}/release
 
 install -d "$root/bin" "$root/share/man/man1" "$root/share/bash-completion/completions" \
     "$root/share/zsh/site-functions" "$root/share/fish/vendor_completions.d" "$root/share/doc/muck"
-# muck finds the worker beside itself.
+# muck finds the worker in its own folder.
 install -m 0755 "$programs/muck" "$programs/muck-worker" "$root/bin/"
 "$programs/muck" --quiet man-pages "$root/share/man/man1"
 "$programs/muck" completions bash >"$root/share/bash-completion/completions/muck"

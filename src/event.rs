@@ -44,7 +44,7 @@ pub struct BatchProgress {
     pub fraction: f64,
     /// `None` until there is something to estimate it from.
     pub eta: Option<Duration>,
-    /// Empty where nobody asked for it.
+    /// Empty where it is not shown.
     pub at_work: Vec<FileProgress>,
 }
 
@@ -107,7 +107,7 @@ pub enum Event {
     Deletion(Option<(u64, Option<u64>)>),
     Upload(TransferProgress),
     Download(TransferProgress),
-    /// `None`: nobody waits for the batch any more.
+    /// `None`: the wait for the batch is over.
     Batch(Option<BatchProgress>),
     /// One file came back (or failed, with the reason).
     Result {

@@ -34,6 +34,13 @@ const DRAWN: usize = 12;
 /// Double crashes of the part, and of the whole.
 const DOUBLE_PART: usize = 6;
 const DOUBLE_WHOLE: usize = 60;
+/// Calls of which a run may have one more or less: they are sent again when the machine is busy, and take what is ready.
+const VARYING: [&str; 4] = [
+    "PutObject",
+    "UploadPart",
+    "SendMessageBatch",
+    "DeleteObjects",
+];
 /// How often a change that a command didn't come to is tried again.
 const TRIES: usize = 3;
 /// `down` makes about so many calls; a second crash is drawn among them.
@@ -139,7 +146,9 @@ fn sweep(table: &str, seed: u64, points: Vec<Point>, double: Vec<(Point, Second)
     let missed: Vec<String> = outcomes
         .iter()
         .filter(|outcome| {
-            outcome.second.is_none() && !outcome.reached && outcome.point.call.changes()
+            let call = &outcome.point.call;
+            let varies = call.occurrence > 1 && VARYING.contains(&call.action.as_str());
+            outcome.second.is_none() && !outcome.reached && call.changes() && !varies
         })
         .map(|outcome| outcome.point.to_string())
         .collect();

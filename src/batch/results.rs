@@ -102,7 +102,7 @@ pub(super) async fn results_by(
     getting.report(given_up, log?)
 }
 
-/// Opens the folder of the results, made if absent, and returns its absolute path: for commands that create other things
+/// Opens the folder of the results, created if absent, and returns its absolute path: for commands that create other things
 /// first.
 ///
 /// # Errors
@@ -143,14 +143,14 @@ struct Getting<'a> {
     batch: &'a Batch,
     collector: Collector<'a>,
     fetcher: Fetcher<'a>,
-    /// `None`: nobody looks at them.
+    /// `None`: they are not shown.
     reports: Option<Reports>,
     /// How full the queues were and how many instances worked when that was last counted.
     last_look: Option<(Depths, u64)>,
     last_estimate: Option<Estimated>,
 }
 
-/// An estimate, when it was made and of what: until that changes, time only passes.
+/// An estimate, with the time and the facts that it was computed from: until these change, time only passes.
 struct Estimated {
     estimate: Estimate,
     at: Instant,

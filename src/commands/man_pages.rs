@@ -7,7 +7,7 @@ use crate::session::Session;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Folder for the pages, `muck.1`, `muck-run.1` …; made if absent
+    /// Folder for the pages, `muck.1`, `muck-run.1` …; created if absent
     #[arg(value_name = "DIR")]
     folder: PathBuf,
 }

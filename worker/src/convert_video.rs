@@ -225,6 +225,7 @@ fn facts_of(source: &Examined, span: Span) -> Facts {
             .collect(),
         streams: Some(Streams {
             videos: source.media.videos().map(|one| one.index).collect(),
+            hevc: video.is_some_and(|one| one.codec == "hevc"),
             sounds: source
                 .media
                 .of_kind("audio")

@@ -148,23 +148,25 @@ impl Tools {
             })
             .await?;
         tools.limits_pixels = limits_pixels;
-        let mut encoders = BTreeSet::new();
-        let arguments = words(&["-hide_banner", "-v", "quiet", "-encoders"]);
-        tools
-            .call(&tools.ffmpeg, &arguments, folder, INPUT_NAME, &mut |line| {
-                encoders.extend(encoder(line).map(str::to_owned));
-            })
-            .await?;
-        tools.encoders = encoders;
-        let mut decoders = BTreeSet::new();
-        let arguments = words(&["-hide_banner", "-v", "quiet", "-codecs"]);
-        tools
-            .call(&tools.ffmpeg, &arguments, folder, INPUT_NAME, &mut |line| {
-                decoders.extend(decoded(line).map(str::to_owned));
-            })
-            .await?;
-        tools.decoders = decoders;
+        tools.encoders = tools.names("-encoders", folder, encoder).await?;
+        tools.decoders = tools.names("-codecs", folder, decoded).await?;
         Ok(tools)
+    }
+
+    /// The names that ffmpeg lists by an option, as `pick` finds them in its lines.
+    async fn names(
+        &self,
+        option: &str,
+        folder: &Path,
+        pick: fn(&str) -> Option<&str>,
+    ) -> Result<BTreeSet<String>, FfmpegError> {
+        let mut names = BTreeSet::new();
+        let arguments = words(&["-hide_banner", "-v", "quiet", option]);
+        self.call(&self.ffmpeg, &arguments, folder, INPUT_NAME, &mut |line| {
+            names.extend(pick(line).map(str::to_owned));
+        })
+        .await?;
+        Ok(names)
     }
 
     /// Whether this ffmpeg was built with that encoder.

@@ -26,6 +26,7 @@ pub struct Stream {
     pub kind: String,
     /// The codec's name, e.g. `mpeg4`; empty if ffprobe doesn't know it.
     pub codec: String,
+    /// Without what the container crops.
     pub width: u32,
     pub height: u32,
     /// Shape of a pixel, width to height; 0/0 if unknown.
@@ -73,7 +74,8 @@ impl Media {
     /// What ffprobe is asked for.
     pub(crate) const ENTRIES: &str = "format=format_name,duration,size:\
         stream=index,codec_type,codec_name,codec_tag_string,width,height,sample_aspect_ratio,r_frame_rate,avg_frame_rate,duration,nb_frames,channels,channel_layout:\
-        stream_disposition=attached_pic,default:program=program_id:program_stream=index";
+        stream_disposition=attached_pic,default:\
+        stream_side_data=crop_top,crop_bottom,crop_left,crop_right:program=program_id:program_stream=index";
 
     /// Reads ffprobe's JSON.
     ///
@@ -118,9 +120,9 @@ impl Media {
 
 impl Packets {
     /// What ffprobe is asked for.
-    pub(crate) const ENTRIES: &str = "packet=stream_index,pts_time,dts_time,duration_time";
+    pub(crate) const ENTRIES: &str = "packet=stream_index,pts_time,dts_time,duration_time,flags";
 
-    /// Takes in a packet as ffprobe's JSON has it; what isn't a packet is passed over.
+    /// Takes in a packet as ffprobe's JSON has it; what isn't a packet, or isn't shown, is passed over.
     pub fn read(&mut self, text: &str) {
         let value = |name: &str| {
             let (_, rest) = text.split_once(name)?;
@@ -129,6 +131,10 @@ impl Packets {
         let Some(index) = value("\"stream_index\": ").and_then(|text| text.parse().ok()) else {
             return;
         };
+        // Cut off by an edit list (`D`, discard): it is decoded for what follows, and never shown.
+        if value("\"flags\": ").is_some_and(|flags| flags.contains('D')) {
+            return;
+        }
         let pts = seconds(value("\"pts_time\": "));
         // AVI and some others have decoding times only.
         let at = pts.or_else(|| seconds(value("\"dts_time\": ")));
@@ -241,6 +247,22 @@ struct RawStream {
     channel_layout: String,
     #[serde(default)]
     disposition: RawDisposition,
+    #[serde(default)]
+    side_data_list: Vec<RawSideData>,
+}
+
+/// Cropping that the container asks for. ffprobe prints it since version 7, whose ffmpeg applies it when it decodes.
+#[derive(Default, Deserialize)]
+#[expect(clippy::struct_field_names, reason = "ffprobe's names")]
+struct RawSideData {
+    #[serde(default)]
+    crop_top: u32,
+    #[serde(default)]
+    crop_bottom: u32,
+    #[serde(default)]
+    crop_left: u32,
+    #[serde(default)]
+    crop_right: u32,
 }
 
 #[derive(Default, Deserialize)]
@@ -253,6 +275,14 @@ struct RawDisposition {
 
 impl From<RawStream> for Stream {
     fn from(raw: RawStream) -> Self {
+        let cropped = |side: u32, parts: fn(&RawSideData) -> [u32; 2]| {
+            let cut = raw.side_data_list.iter().flat_map(parts);
+            let left = cut.fold(side, u32::saturating_sub);
+            // Nothing would be left: the cropping is nonsense.
+            if left == 0 { side } else { left }
+        };
+        let width = cropped(raw.width, |data| [data.crop_left, data.crop_right]);
+        let height = cropped(raw.height, |data| [data.crop_top, data.crop_bottom]);
         Self {
             index: raw.index,
             kind: raw.codec_type,
@@ -261,8 +291,8 @@ impl From<RawStream> for Stream {
                 "none" | "unknown" => String::new(),
                 _ => raw.codec_name,
             },
-            width: raw.width,
-            height: raw.height,
+            width,
+            height,
             pixel: fraction(raw.sample_aspect_ratio.as_deref()),
             rate: fraction(raw.r_frame_rate.as_deref()),
             mean_rate: fraction(raw.avg_frame_rate.as_deref()),
@@ -327,6 +357,22 @@ mod tests {
     }
 
     #[test]
+    fn what_the_container_crops_is_not_shown() {
+        let size = |crop: &str| {
+            let text = format!(
+                r#"{{"streams": [{{"index": 0, "codec_type": "video", "width": 640, "height": 480,
+                    "side_data_list": [{{"side_data_type": "Display Matrix", "rotation": 90}}, {{{crop}}}]}}]}}"#
+            );
+            let media = Media::parse(&text).expect("ffprobe's JSON");
+            (media.streams[0].width, media.streams[0].height)
+        };
+        let crop = r#""crop_top": 60, "crop_bottom": 60, "crop_left": 0, "crop_right": 2"#;
+        assert_eq!(size(crop), (638, 360));
+        assert_eq!(size(""), (640, 480));
+        assert_eq!(size(r#""crop_top": 4000000000"#), (640, 480));
+    }
+
+    #[test]
     fn packets_are_measured() {
         let mut packets = Packets::default();
         for text in [
@@ -335,6 +381,7 @@ mod tests {
             r#"        { "stream_index": 0, "pts_time": "N/A", "dts_time": "0.0", "duration_time": "0.04","#,
             "",
             r#"        { "stream_index": "x" }"#,
+            r#"        { "stream_index": 0, "pts_time": "7.0", "duration_time": "0.04", "flags": "KD_" },"#,
         ] {
             packets.read(text);
         }

@@ -6,6 +6,8 @@
 pub struct Streams {
     /// Moving pictures.
     pub videos: Vec<usize>,
+    /// The first of them is H.265.
+    pub hevc: bool,
     pub sounds: Vec<Sound>,
     pub subtitles: Vec<usize>,
 }
@@ -54,7 +56,8 @@ impl Streams {
                     output.extend(["-map".to_owned(), one]);
                 }
             } else if is_output(word) {
-                resolved.extend(self.with_layouts(std::mem::take(&mut output)));
+                let output = self.with_tag(std::mem::take(&mut output));
+                resolved.extend(self.with_layouts(output));
             }
         }
         resolved.extend(output);
@@ -83,6 +86,21 @@ impl Streams {
             return vec![specifier.to_owned()];
         }
         found.iter().map(|index| format!("0:{index}")).collect()
+    }
+
+    /// H.265 that is copied into MP4 is called `hvc1` there, without which Apple's players show nothing.
+    fn with_tag(&self, mut output: Vec<String>) -> Vec<String> {
+        let has = |option: &str, value: &str| {
+            output
+                .windows(2)
+                .any(|pair| pair[0] == option && pair[1] == value)
+        };
+        if self.hevc && has("-c", "copy") && has("-f", "mp4") {
+            let name = output.pop();
+            output.extend(["-tag:v:0", "hvc1"].map(str::to_owned));
+            output.extend(name);
+        }
+        output
     }
 
     /// The arguments of one output, whose last is its name, with a layout and a rate for each sound that becomes AAC, unless
@@ -169,6 +187,7 @@ mod tests {
     fn streams(channels: &[u32]) -> Streams {
         Streams {
             videos: vec![0],
+            hevc: false,
             sounds: channels
                 .iter()
                 .enumerate()
@@ -239,6 +258,22 @@ mod tests {
         let end = "-filter:a:0 aformat=channel_layouts=5.1 \
                    -filter:a:1 aformat=channel_layouts=5.1 -b:a:1 384000 %v.m3u8";
         assert!(line.ends_with(end), "{line}");
+    }
+
+    #[test]
+    fn copied_hevc_has_the_tag_that_apple_knows() {
+        let hevc = Streams {
+            hevc: true,
+            ..streams(&[])
+        };
+        assert_eq!(
+            resolved(&hevc, "-map 0:V -c copy -f mp4 file:output.mp4"),
+            "-map 0:0 -c copy -f mp4 -tag:v:0 hvc1 file:output.mp4"
+        );
+        assert_eq!(
+            resolved(&hevc, "-map 0:V -c copy -f matroska file:output.mkv"),
+            "-map 0:0 -c copy -f matroska file:output.mkv"
+        );
     }
 
     #[test]
