@@ -102,7 +102,8 @@ pub fn check_input(input: &Examined) -> Result<Span, String> {
     check_declared(input, video, span, 2.0 * frame_seconds(video))?;
     // In an AVI cut short ffprobe corrects the length, but not the number of frames.
     if let Some(declared) = video.frames
-        && (span.count as f64) < declared as f64 * (1.0 - TOLERANCE_FRAMES) - 2.0
+        && ((span.count + input.packets.hidden(video.index)) as f64)
+            < declared as f64 * (1.0 - TOLERANCE_FRAMES) - 2.0
     {
         return Err(format!(
             "the file is cut short or damaged: its header declares {declared} frames, \

@@ -55,6 +55,8 @@ pub struct Stream {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Packets {
     streams: BTreeMap<usize, Span>,
+    /// How many packets of a stream are there and never shown.
+    hidden: BTreeMap<usize, u64>,
     /// Whether the file ended where more was announced.
     pub cut: bool,
 }
@@ -133,6 +135,7 @@ impl Packets {
         };
         // Cut off by an edit list (`D`, discard): it is decoded for what follows, and never shown.
         if value("\"flags\": ").is_some_and(|flags| flags.contains('D')) {
+            *self.hidden.entry(index).or_default() += 1;
             return;
         }
         let pts = seconds(value("\"pts_time\": "));
@@ -170,6 +173,11 @@ impl Packets {
     /// How many packets the stream of that index has, with a time or without.
     pub fn count(&self, index: usize) -> u64 {
         self.streams.get(&index).map_or(0, |span| span.count)
+    }
+
+    /// How many further packets of the stream of that index are cut off by an edit list: headers count them.
+    pub fn hidden(&self, index: usize) -> u64 {
+        self.hidden.get(&index).copied().unwrap_or(0)
     }
 
     /// From the first packet of any stream to the end of the last.
@@ -393,6 +401,7 @@ mod tests {
                 end: 0.08
             })
         );
+        assert_eq!((packets.hidden(0), packets.hidden(1)), (1, 0));
         assert_eq!(packets.whole().map(|s| s.length()), Some(1.0));
         assert_eq!(packets.of(7), None);
     }
