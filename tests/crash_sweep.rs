@@ -34,17 +34,8 @@ const DRAWN: usize = 12;
 /// Double crashes of the part, and of the whole.
 const DOUBLE_PART: usize = 6;
 const DOUBLE_WHOLE: usize = 60;
-/// Calls of which a run may have one more or less: they are sent again when the machine is busy, and take what is ready.
-const VARYING: [&str; 4] = [
-    "PutObject",
-    "UploadPart",
-    "SendMessageBatch",
-    "DeleteObjects",
-];
 /// What renews the expiry of a stack: only if a second has passed since that was written.
 const RENEWALS: [&str; 3] = ["PutBucketTagging", "TagQueue", "TagRole"];
-/// How often a change that a command didn't come to is tried again.
-const TRIES: usize = 3;
 /// `down` makes about so many calls; a second crash is drawn among them.
 const CALLS_OF_DOWN: u64 = 50;
 
@@ -122,18 +113,7 @@ fn sweep(table: &str, seed: u64, points: Vec<Point>, double: Vec<(Point, Second)
         )
         .collect();
     let outcomes = over(all, |lane, (point, second)| {
-        let mut outcome = attempt(lane, point.clone(), second);
-        // How many files one call has depends on which is ready first: a second call may not be needed this time.
-        for _ in 0..TRIES {
-            if second.is_some()
-                || outcome.reached
-                || !point.call.changes()
-                || !outcome.left.is_empty()
-            {
-                break;
-            }
-            outcome = attempt(lane, point.clone(), second);
-        }
+        let outcome = attempt(lane, point, second);
         if let Some(complaint) = outcome.complaint() {
             tell(&complaint);
         }
@@ -149,10 +129,8 @@ fn sweep(table: &str, seed: u64, points: Vec<Point>, double: Vec<(Point, Second)
         .iter()
         .filter(|outcome| {
             let call = &outcome.point.call;
-            let action = call.action.as_str();
-            let varies =
-                call.occurrence > 1 && VARYING.contains(&action) || RENEWALS.contains(&action);
-            outcome.second.is_none() && !outcome.reached && call.changes() && !varies
+            let renews = RENEWALS.contains(&call.action.as_str());
+            outcome.second.is_none() && !outcome.reached && call.changes() && !renews
         })
         .map(|outcome| outcome.point.to_string())
         .collect();

@@ -146,6 +146,6 @@ fn limits_of_memory_output_and_processor_time_bind() {
     let (_, report) = limited(gib, gib, 3, &null);
     assert_ne!(report["code"], 0, "{report}");
     let seconds = report["cpu_us"].as_u64().expect("a number") as f64 / 1e6;
-    // The kernel counts ticks for the limit, and exact times for its report: on a busy machine 2.43 s were seen.
-    assert!((2.0..14.0).contains(&seconds), "{report}");
+    // The kernel counts ticks for the limit, and exact times for its report: they differ by some tenths of a second.
+    assert!((2.5..14.0).contains(&seconds), "{report}");
 }
