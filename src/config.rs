@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use jiff::SignedDuration;
-use muck_worker::preset::{self, Preset, Presets};
+use muck_worker::preset::{Preset, Presets};
 use muck_worker::slots::Slots;
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -13,6 +13,9 @@ use serde::{Deserialize, Deserializer};
 use crate::error::{Error, Result};
 use crate::lifetime::OnExpiry;
 use crate::names::StackName;
+
+/// The preset of files that are submitted without another: what plays everywhere.
+const DEFAULT_PRESET: &str = "web";
 
 /// The file looked for in the working folder.
 pub const FILE_NAME: &str = "muck.toml";
@@ -40,6 +43,7 @@ struct File {
     worker: Option<PathBuf>,
     image: Option<PathBuf>,
     architecture: Option<String>,
+    salvage: Option<bool>,
 }
 
 /// The key `preset`: the name of the default, or tables with presets of the user's own.
@@ -85,6 +89,8 @@ pub struct Config {
     pub preset: String,
     /// The built-in presets and the file's own.
     pub presets: Presets,
+    /// Damaged files are converted as far as they decode.
+    pub salvage: bool,
     /// Instances that `launch` and `run` start.
     pub instances: u32,
     /// `None`: the usual one for the image's architecture.
@@ -232,8 +238,9 @@ fn resolve(file: File) -> Result<Config> {
             None => "muck".parse().map_err(Error::usage)?,
         },
         region: file.region,
-        preset: default.unwrap_or_else(|| preset::DEFAULT.to_owned()),
+        preset: default.unwrap_or_else(|| DEFAULT_PRESET.to_owned()),
         presets,
+        salvage: file.salvage.unwrap_or(false),
         instances,
         instance_type: file.instance_type,
         slots: match file.slots {

@@ -21,8 +21,8 @@ fn a_file_that_ffmpeg_cannot_read_fails_alone() {
         ended.stdout.contains("broken.avi"),
         "the table of failures names it: {ended:?}"
     );
-    probe(&world.work().join("out/trip/good one.mov"));
-    assert!(!world.work().join("out/broken.mov").exists());
+    probe(&world.work().join("out/trip/good one.mp4"));
+    assert!(!world.work().join("out/broken.mp4").exists());
 
     world.muck(&["plan", "--local"]).exits(3);
     assert_eq!(Account::of(&world).left_overs(), Vec::<String>::new());

@@ -80,7 +80,7 @@ fn a_host_that_cannot_jail_says_so_and_converts() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
     assert!(said.contains("UNJAILED"), "{said}");
-    assert!(world.work().join("out/clip.mov").exists());
+    assert!(world.work().join("out/clip.mp4").exists());
 }
 
 /// ffmpeg under the limits alone, as the worker runs it inside the walls.

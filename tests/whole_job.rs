@@ -85,7 +85,15 @@ fn single_steps(world: &World, account: &Account) {
     assert_eq!(baked["reused"], true, "{baked}");
 
     let samples_argument = samples.to_str().expect("UTF-8");
-    let submitted = muck(&["submit", samples_argument, "--batch", "story"]).exits(0);
+    let submitted = muck(&[
+        "submit",
+        samples_argument,
+        "--batch",
+        "story",
+        "--preset",
+        "ipod",
+    ])
+    .exits(0);
     assert!(
         submitted
             .stdout

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::sync::{Arc, mpsc};
+use std::time::SystemTime;
 
 use futures::{StreamExt as _, TryStreamExt as _};
 use md5::{Digest as _, Md5};
@@ -59,6 +60,8 @@ pub struct Order {
     /// The sub-folder that it belongs to.
     pub folder: Folder,
     pub wanted: Wanted,
+    /// When its original was last changed, which it is to have too.
+    pub modified: Option<SystemTime>,
 }
 
 /// What arrived.
@@ -170,6 +173,10 @@ impl Unnamed {
             }
             Content::File(temporary, own) => (own, temporary),
         };
+        if let Some(time) = self.order.modified {
+            // A time that the file system can't hold is no reason to lose the result.
+            let _ = temporary.file.set_modified(time);
+        }
         Ok(if own == self.md5 {
             Ok((temporary, self.order.wanted))
         } else {

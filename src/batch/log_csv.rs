@@ -1,8 +1,11 @@
 //! `log.csv`, as in the article: one row a job, all headers of its status message, and the time.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::Permissions;
 use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use muck_worker::dates;
 use muck_worker::message::Message;
@@ -12,7 +15,7 @@ use super::ledger::{Job, JobStatus};
 
 /// The columns that each log has, in this order; headers that only some messages have follow
 /// before the last two.
-const FIRST: [&str; 18] = [
+const FIRST: [&str; 20] = [
     "Bucket",
     "InputKey",
     "Date",
@@ -30,11 +33,15 @@ const FIRST: [&str; 18] = [
     "Service-Read",
     "Service-Write",
     "Status",
+    "Left-Out",
+    "Warning",
     "Error",
 ];
-/// Whole seconds from `Service-Read` to `Service-Write`.
+/// Seconds from `Service-Read` to `Service-Write`, to the millisecond where the worker tells it.
 const TIME: &str = "Processing-Time";
-/// The results below the folder of the log, with ` | ` between: no name of ours has that sign.
+/// The header that tells that time.
+const SECONDS: &str = "Processing-Seconds";
+/// The results below the folder of the log, with `;` between.
 const FILE: &str = "File";
 /// What tells a row from another.
 const KEY: [&str; 5] = [
@@ -72,9 +79,25 @@ pub fn write(folder: &Path, batch: &str, jobs: &[(Job, Vec<String>)]) -> io::Res
         .suffix(".part")
         .tempfile_in(folder)?;
     io::Write::write_all(&mut file, &text)?;
+    // A temporary file is its owner's alone; the results beside it are what the umask makes of them.
+    file.as_file()
+        .set_permissions(Permissions::from_mode(0o666 & !umask()))?;
     file.as_file().sync_all()?;
     file.persist(&path).map_err(|error| error.error)?;
     Ok(path)
+}
+
+/// The bits that new files don't get. It can only be read by setting it.
+fn umask() -> u32 {
+    static UMASK: LazyLock<u32> = LazyLock::new(|| {
+        // The process's own state tells it without changing it.
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        status
+            .lines()
+            .find_map(|line| u32::from_str_radix(line.strip_prefix("Umask:")?.trim(), 8).ok())
+            .unwrap_or(0o022)
+    });
+    *UMASK
 }
 
 /// The log to write to, with the rows it has.
@@ -146,10 +169,13 @@ fn row(batch: &str, job: &Job, files: &[String]) -> Option<Row> {
         .message
         .as_deref()
         .and_then(|text| Message::parse(text).ok());
+    let processing = message
+        .as_ref()
+        .and_then(|message| message.get(SECONDS).map(str::to_owned));
     if let Some(message) = message {
         for (name, value) in message.iter() {
             // These are ours to say.
-            if [TIME, FILE]
+            if [TIME, FILE, SECONDS]
                 .iter()
                 .any(|own| own.eq_ignore_ascii_case(name))
             {
@@ -185,9 +211,12 @@ fn row(batch: &str, job: &Job, files: &[String]) -> Option<Row> {
     if let Some(times) = job.times {
         put("Service-Read", dates::write(times.read));
         put("Service-Write", dates::write(times.written));
-        put(TIME, times.processing_seconds().to_string());
+        put(
+            TIME,
+            processing.unwrap_or_else(|| times.processing_seconds().to_string()),
+        );
     }
-    row.insert(FILE.to_owned(), files.join(" | "));
+    row.insert(FILE.to_owned(), files.join(";"));
     Some(
         row.into_iter()
             .map(|(column, value)| (column, harmless(value)))
@@ -282,9 +311,31 @@ mod tests {
         ];
         let path = write(dir.path(), "b", &jobs).expect("writes");
         insta::assert_snapshot!(text(&path).trim_end(), @r#"
-        Bucket,InputKey,Date,OriginalFileName,Size,Batch,Preset,OutputBucket,OriginalLocation,SHA256,OutputKey,Server,Host,Instance-ID,Service-Read,Service-Write,Status,Error,X-Colour,Processing-Time,File
-        bbb,media/f84e4a20b571abc69baf2277d193e596,"Tue, 20 Feb 2007 17:21:21 GMT",MVI_3113.AVI,1126472,b,ipod,,,,media/e69e376be5af6f88f81d3e31adf27988;type=video/quicktime,ConvertVideo,domU-12-31-34-00-02-82,,"Wed, 21 Feb 2007 01:28:14 GMT","Wed, 21 Feb 2007 01:28:27 GMT",converted,,red,13,MVI_3113.mov
+        Bucket,InputKey,Date,OriginalFileName,Size,Batch,Preset,OutputBucket,OriginalLocation,SHA256,OutputKey,Server,Host,Instance-ID,Service-Read,Service-Write,Status,Left-Out,Warning,Error,X-Colour,Processing-Time,File
+        bbb,media/f84e4a20b571abc69baf2277d193e596,"Tue, 20 Feb 2007 17:21:21 GMT",MVI_3113.AVI,1126472,b,ipod,,,,media/e69e376be5af6f88f81d3e31adf27988;type=video/quicktime,ConvertVideo,domU-12-31-34-00-02-82,,"Wed, 21 Feb 2007 01:28:14 GMT","Wed, 21 Feb 2007 01:28:27 GMT",converted,,,,red,13,MVI_3113.mov
         "#);
+    }
+
+    #[test]
+    fn the_log_is_as_open_as_the_results() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let result = dir.path().join("a.mov");
+        std::fs::write(&result, "film").expect("writes");
+        let jobs = [(job("a.avi", JobStatus::Converted), vec!["a.mov".to_owned()])];
+        let log = write(dir.path(), "b", &jobs).expect("writes");
+        let mode = |path: &Path| path.metadata().expect("is there").permissions().mode();
+        assert_eq!(mode(&log), mode(&result));
+    }
+
+    #[test]
+    fn the_time_is_told_to_the_millisecond() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let mut job = job("a.avi", JobStatus::Converted);
+        let message = job.message.take().expect("has one");
+        job.message = Some(message + "Processing-Seconds: 12.345\n");
+        let log = write(dir.path(), "b", &[(job, vec![])]).expect("writes");
+        assert!(text(&log).contains(",12.345,"), "{}", text(&log));
+        assert!(!text(&log).contains("Processing-Seconds"));
     }
 
     #[test]
@@ -322,6 +373,10 @@ mod tests {
         dead.error = Some("@SUM(1)".into());
         let path = write(dir.path(), "b", &[(dead, vec![])]).expect("writes");
         assert!(text(&path).contains(",'=cmd()|x.avi,"), "{}", text(&path));
-        assert!(text(&path).contains(",failed,'@SUM(1),"), "{}", text(&path));
+        assert!(
+            text(&path).contains(",failed,,,'@SUM(1),"),
+            "{}",
+            text(&path)
+        );
     }
 }

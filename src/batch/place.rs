@@ -32,14 +32,23 @@ const LOCATION_MAX: usize = 2048;
 /// Tries to find a free name.
 const NUMBERS: u32 = 100_000;
 
-/// The name of a result: the original's, with the extension of what it was converted to, or with
-/// the name of one of several outputs.
-pub fn file_name(original: &str, extension: &str) -> Wanted {
+/// The name of a file without its extension.
+pub fn stem(original: &str) -> &str {
     let last = original.rsplit(['/', '\\']).next().unwrap_or_default();
-    let stem = match last.rsplit_once('.') {
+    match last.rsplit_once('.') {
         Some((stem, _)) if !stem.trim_matches('.').is_empty() => stem,
         _ => last,
-    };
+    }
+}
+
+/// What two names have in common that would be one in a folder: file systems of Windows and macOS hold `A` and `a` for one.
+pub fn taken_for(stem: &str) -> String {
+    component(stem).to_lowercase()
+}
+
+/// The name of a result that is called `stem`, with the extension of what it was converted to, or with the name of one of
+/// several outputs.
+pub fn named(stem: &str, extension: &str) -> Wanted {
     let (mut stem, extension) = (component(stem), component(extension));
     // `log.csv` and `log (2).csv` are ours: a result that looked like an earlier log would be gone on with.
     let is_log = stem.get(..3).is_some_and(|s| s.eq_ignore_ascii_case("log"));

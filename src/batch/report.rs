@@ -4,21 +4,34 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use comfy_table::{ContentArrangement, Table, presets::NOTHING};
-use muck_worker::text::{printable_short, quantity};
+use muck_worker::text::{printable_short, quantity, quantity_of};
 use serde::Serialize;
 
 use super::ledger::Totals;
 use super::statistics::Statistics;
 use crate::error::{Error, Kind};
 
-/// Characters of a reason in the table of failures; the log has all.
+/// Characters of a text in a table; the log has all.
 const REASON_MAX: usize = 300;
+
+/// Rows of a table of what is left out: a folder of one camera's films has the same in each.
+const MOST_REMARKS: usize = 20;
 
 /// A job that did not come to a result here, and why. Foreign text: escape before showing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct JobFailure {
     pub file: String,
     pub reason: String,
+}
+
+/// A result that doesn't hold all of its original, and what is missing. Foreign text: escape before showing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Remark {
+    pub file: String,
+    /// What the preset has no place for: nothing is wrong with it.
+    pub left_out: Option<String>,
+    /// What is missing because the original is damaged.
+    pub warning: Option<String>,
 }
 
 /// What came of a batch.
@@ -39,12 +52,14 @@ pub struct Report {
     pub statistics: Option<Statistics>,
     /// Jobs that failed, and converted ones that could not be fetched.
     pub failures: Vec<JobFailure>,
+    /// Converted jobs whose results don't hold all of their originals.
+    pub remarks: Vec<Remark>,
     /// Why waiting was given up, if it was.
     pub given_up: Option<String>,
 }
 
 impl Report {
-    /// The article's lines, and a table of failures if there are any.
+    /// The article's lines, and tables of what is missing and what failed if there is any.
     pub fn text(&self) -> String {
         let mut text = format!(
             "{} successfully retrieved.",
@@ -53,15 +68,53 @@ impl Report {
         if let Some(statistics) = &self.statistics {
             let _ = write!(text, "\n{}", statistics.text());
         }
+        self.write_remarks(&mut text, "has damage", "have damage", |one| {
+            one.warning.as_deref()
+        });
+        self.write_remarks(&mut text, "lacks something", "lack something", |one| {
+            one.left_out.as_deref()
+        });
         if !self.failures.is_empty() {
             let _ = write!(
                 text,
                 "\n\n{} failed:\n{}",
                 self.failures.len(),
-                failure_table(&self.failures)
+                table(self.failures.iter().map(|one| (&*one.file, &*one.reason)))
             );
         }
         text
+    }
+
+    fn write_remarks(
+        &self,
+        text: &mut String,
+        one: &str,
+        many: &str,
+        pick: impl Fn(&Remark) -> Option<&str>,
+    ) {
+        let rows: Vec<(&str, &str)> = self
+            .remarks
+            .iter()
+            .filter_map(|remark| Some((&*remark.file, pick(remark)?)))
+            .collect();
+        if rows.is_empty() {
+            return;
+        }
+        let _ = write!(
+            text,
+            "\n\n{} {}:\n{}",
+            quantity_of(&rows, "result"),
+            if rows.len() == 1 { one } else { many },
+            table(rows.iter().take(MOST_REMARKS).copied())
+        );
+        if rows.len() > MOST_REMARKS {
+            let _ = write!(
+                text,
+                "\n … and {} more: {}",
+                rows.len() - MOST_REMARKS,
+                self.log.display()
+            );
+        }
     }
 
     /// The error that the outcome deserves: waiting in vain, or (kind `SomeJobsFailed`) failed jobs.
@@ -99,15 +152,15 @@ impl Report {
     }
 }
 
-fn failure_table(failures: &[JobFailure]) -> String {
+fn table<'a>(rows: impl Iterator<Item = (&'a str, &'a str)>) -> String {
     let mut table = Table::new();
     table
         .load_style(NOTHING)
         .set_content_arrangement(ContentArrangement::Disabled);
-    for failure in failures {
+    for (file, text) in rows {
         table.add_row([
-            printable_short(&failure.file, REASON_MAX),
-            printable_short(&failure.reason, REASON_MAX),
+            printable_short(file, REASON_MAX),
+            printable_short(text, REASON_MAX),
         ]);
     }
     table.trim_fmt()
@@ -140,6 +193,7 @@ mod tests {
                 written: Timestamp::from_second(12).expect("in range"),
             }]),
             failures,
+            remarks: Vec::new(),
             given_up: given_up.map(ToOwned::to_owned),
         }
     }
@@ -173,6 +227,35 @@ mod tests {
         assert_eq!(error.kind(), Kind::SomeJobsFailed);
         assert_eq!(error.to_string(), "2 of 3 jobs failed");
         assert!(super::tests::report(vec![], None).failure().is_none());
+    }
+
+    #[test]
+    fn what_is_missing_is_told() {
+        let mut report = report(vec![], None);
+        let remark = |file: &str, left_out: Option<&str>, warning: Option<&str>| Remark {
+            file: file.into(),
+            left_out: left_out.map(Into::into),
+            warning: warning.map(Into::into),
+        };
+        let data = "data stream 2 (gpmd): MP4 has no place for it";
+        report.remarks = vec![
+            remark("a.mp4", Some(data), None),
+            remark("b.mp4", Some(data), None),
+            remark("c.avi", None, Some("the last 3.0 s are missing")),
+        ];
+        let text = report.text();
+        let (_, tables) = text.split_once("minute\n\n").expect("has tables");
+        insta::assert_snapshot!(tables, @r"
+        1 result has damage:
+         c.avi  the last 3.0 s are missing
+
+        2 results lack something:
+         a.mp4  data stream 2 (gpmd): MP4 has no place for it
+         b.mp4  data stream 2 (gpmd): MP4 has no place for it
+        ");
+        report.remarks = vec![remark("a.mp4", Some(data), None); 25];
+        assert!(report.text().ends_with("… and 5 more: /r/log.csv"));
+        assert!(report.failure().is_none(), "nothing is wrong with them");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use fetcher::Fetcher;
 use jiff::Timestamp;
+use muck_worker::message::Message;
 
 use super::check_batch_name;
 use super::collect::{Came, Collector, Depths, is_failure};
@@ -19,7 +20,7 @@ use super::ledger::{Batch, Job, JobStatus, Ledger};
 use super::log_csv;
 use super::place::Folder;
 use super::progress::{AtWork, Reports};
-use super::report::{JobFailure, Report};
+use super::report::{JobFailure, Remark, Report};
 use super::stall::{Look, Stalled, Watch};
 use super::statistics::{JobTimes, Statistics};
 use super::submit::blocking;
@@ -46,6 +47,8 @@ pub struct ResultsOptions {
     pub wait: bool,
     /// How long nothing may move, with no instance alive, before waiting is given up.
     pub patience: Duration,
+    /// Results get the modification times of their originals.
+    pub keep_times: bool,
     /// Report how far each file is: a list and a request for each worker every five seconds.
     pub follow_files: bool,
 }
@@ -58,6 +61,7 @@ impl ResultsOptions {
             batch: None,
             wait: true,
             patience: PATIENCE,
+            keep_times: true,
             follow_files: false,
         }
     }
@@ -82,7 +86,14 @@ pub(super) async fn results_by(
     options: &ResultsOptions,
 ) -> Result<Report> {
     let batch = choose(ledger, options.batch.as_deref())?;
-    let fetcher = Fetcher::open(cloud, ledger, &batch, options.folder.clone()).await?;
+    let fetcher = Fetcher::open(
+        cloud,
+        ledger,
+        &batch,
+        options.folder.clone(),
+        options.keep_times,
+    )
+    .await?;
     let mut getting = Getting {
         cloud,
         ledger,
@@ -393,6 +404,7 @@ impl Getting<'_> {
                 })
             })
             .collect();
+        let remarks = converted().filter_map(remark).collect();
         let mut seen = HashSet::new();
         let files = converted()
             .flat_map(|job| {
@@ -413,9 +425,22 @@ impl Getting<'_> {
             bytes_fetched: self.fetcher.bytes_fetched,
             files,
             failures,
+            remarks,
             given_up,
         })
     }
+}
+
+/// What of the original a job's results don't hold, if its status message tells of anything.
+fn remark(job: &Job) -> Option<Remark> {
+    let message = Message::parse(job.message.as_deref()?).ok()?;
+    let told = |name| message.get(name).map(str::to_owned);
+    let remark = Remark {
+        file: job.shown(),
+        left_out: told("Left-Out"),
+        warning: told("Warning"),
+    };
+    (remark.left_out.is_some() || remark.warning.is_some()).then_some(remark)
 }
 
 #[cfg(test)]

@@ -197,11 +197,14 @@ fn status(input: &InputMessage, keys: Vec<String>, error: Option<&str>) -> Strin
         instance_id: Some("i-1".into()),
         service_read: now - jiff::SignedDuration::from_secs(3),
         service_write: now,
+        processing_milliseconds: Some(3210),
         status: if error.is_some() {
             Status::Failed
         } else {
             Status::Converted
         },
+        left_out: None,
+        warning: None,
         error: error.map(ToOwned::to_owned),
     }
     .to_message()
@@ -263,7 +266,8 @@ async fn files_go_out_and_results_come_back() {
             "Batch",
             "Preset",
             "OutputBucket",
-            "SHA256"
+            "SHA256",
+            "Modified"
         ]
     );
     assert_eq!(inputs[2].0.original_location.as_deref(), Some("trip/day 1"));

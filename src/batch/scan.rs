@@ -1,11 +1,13 @@
 //! Which files a submission has: folders walked, media told from the rest by content and name.
 
 mod media_kind;
+mod result_names;
 
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use muck_worker::text::quantity_of;
 use serde::Serialize;
@@ -33,8 +35,12 @@ pub struct FoundFile {
     pub location: String,
     /// The file's own name. Bytes that are not UTF-8 are replaced.
     pub name: String,
+    /// What its results are to be called, without an extension, where its own name is not enough to tell them apart.
+    pub result_name: Option<String>,
     /// Bytes when it was looked at.
     pub bytes: u64,
+    /// When its content was last changed, where the file system tells.
+    pub modified: Option<SystemTime>,
     pub mime: String,
 }
 
@@ -75,7 +81,9 @@ pub struct Scan {
 /// one of `paths`.
 pub fn scan(paths: &[PathBuf], accept: Accept, results: Option<&Path>) -> Result<Scan> {
     let mut scan = Scan::default();
+    let mut roots = result_names::roots(paths).into_iter();
     for path in paths {
+        let above = roots.next().unwrap_or_default();
         let facts = std::fs::metadata(path).map_err(|error| match error.kind() {
             ErrorKind::NotFound => {
                 Error::failed(format!("there is no file or folder {}", path.display()))
@@ -90,7 +98,7 @@ pub fn scan(paths: &[PathBuf], accept: Accept, results: Option<&Path>) -> Result
                 ))
                 .hint("give the results a folder of their own"));
             }
-            walk(path, accept, results, &mut scan);
+            walk(path, &above, accept, results, &mut scan);
         } else {
             let name = path.file_name().unwrap_or(path.as_os_str());
             look(path, name, String::new(), accept, &mut scan);
@@ -99,6 +107,7 @@ pub fn scan(paths: &[PathBuf], accept: Accept, results: Option<&Path>) -> Result
     // The order of folders differs between machines; a submission should not.
     scan.files
         .sort_by(|a, b| (&a.location, &a.name, &a.path).cmp(&(&b.location, &b.name, &b.path)));
+    result_names::tell_apart(&mut scan.files);
     if scan.files.is_empty() && scan.failures.is_empty() {
         let places = paths
             .iter()
@@ -124,7 +133,7 @@ pub fn scan(paths: &[PathBuf], accept: Accept, results: Option<&Path>) -> Result
     Ok(scan)
 }
 
-fn walk(root: &Path, accept: Accept, results: Option<&Path>, scan: &mut Scan) {
+fn walk(root: &Path, above: &str, accept: Accept, results: Option<&Path>, scan: &mut Scan) {
     let mut entries = WalkDir::new(root)
         .follow_links(true)
         .sort_by_file_name()
@@ -166,6 +175,11 @@ fn walk(root: &Path, accept: Accept, results: Option<&Path>, scan: &mut Scan) {
             .and_then(|folder| folder.strip_prefix(root).ok())
             .map(slashed)
             .unwrap_or_default();
+        let location = [above, &location]
+            .into_iter()
+            .filter(|part| !part.is_empty())
+            .collect::<Vec<_>>()
+            .join("/");
         look(entry.path(), entry.file_name(), location, accept, scan);
     }
 }
@@ -234,7 +248,9 @@ fn look(path: &Path, name: &OsStr, location: String, accept: Accept, scan: &mut 
         path: path.to_owned(),
         location,
         name: name.to_string_lossy().into_owned(),
+        result_name: None,
         bytes: facts.len(),
+        modified: facts.modified().ok(),
         mime,
     });
 }

@@ -34,6 +34,11 @@ const ROUND: usize = 10 * BATCH;
 /// A status message is its input message and up to about 4 KiB more, and must be readable too.
 const MESSAGE_MAX: usize = MAX_BYTES / 2;
 
+/// The header that tells what a job's results are called, without an extension, where the original's name is not enough.
+pub(super) const RESULT_NAME: &str = "ResultName";
+/// The header that tells when the original was last changed, in ISO 8601.
+pub(super) const MODIFIED: &str = "Modified";
+
 /// What to submit.
 #[derive(Debug, Clone, Default)]
 pub struct SubmitOptions {
@@ -45,6 +50,8 @@ pub struct SubmitOptions {
     pub batch: Option<String>,
     /// Also what isn't video, and what is hidden.
     pub all: bool,
+    /// Damaged files are converted as far as they decode; also where the configuration says so.
+    pub salvage: bool,
     /// The folder of the results where it is known, canonical: it is left out.
     pub results: Option<PathBuf>,
 }
@@ -192,6 +199,7 @@ pub(super) async fn submit_by(
         batch: &batch,
         preset: &report.preset.clone(),
         definition,
+        salvage: options.salvage || cloud.config.salvage,
         queue_made,
         budget: Budget::default(),
         progress: Progress::new(cloud, &scan.files),
@@ -247,6 +255,7 @@ struct Run<'a> {
     preset: &'a str,
     /// Of the user's own preset; workers know the built-in ones.
     definition: Option<String>,
+    salvage: bool,
     queue_made: i64,
     budget: Budget,
     progress: Progress<'a>,
@@ -465,7 +474,8 @@ impl Run<'_> {
             output_bucket: Some(self.cloud.names.output_bucket()),
             original_location: Some(file.location.clone()).filter(|location| !location.is_empty()),
             sha256: Some(content.sha256.clone()),
-            extra: Vec::new(),
+            salvage: self.salvage,
+            extra: told(file),
         };
         let text = message.to_message().to_string();
         if text.len() > MESSAGE_MAX {
@@ -491,6 +501,21 @@ impl Run<'_> {
         }
         Ok((read, text))
     }
+}
+
+/// Headers that are for whoever fetches the results: workers pass them on.
+fn told(file: &FoundFile) -> Vec<(String, String)> {
+    let modified = file
+        .modified
+        .and_then(|time| Timestamp::try_from(time).ok());
+    let headers = [
+        (RESULT_NAME, file.result_name.clone()),
+        (MODIFIED, modified.map(|time| time.to_string())),
+    ];
+    headers
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+        .collect()
 }
 
 /// Counts files and bytes for the bar.

@@ -70,6 +70,8 @@ async fn in_local_cloud(args: &Args, session: &Session, clips: &Path) -> Result<
         preset: Some("ipod".to_owned()),
         service: None,
         all: false,
+        salvage: false,
+        keep_times: true,
         keep_image: !args.remove_image,
         ttl: None,
     };

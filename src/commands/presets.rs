@@ -166,13 +166,13 @@ mod tests {
     fn one_is_shown_with_its_command_line() {
         let ipod = Presets::builtin().get("ipod").expect("exists");
         insta::assert_snapshot!(Shown::of(ipod).text(), @r"
-        ipod: MPEG-4 in QuickTime at 320x240 and 29.97 frames/s, for a video iPod (the 2007 article's command)
+        ipod: MPEG-4 in QuickTime within 320x240 at 29.97 frames/s, for a video iPod (the 2007 article's command)
           from     muck
           threads  1
           output   NAME.mov (video/quicktime)
-          digest   31867253a92cb39b64ec9bdcfa8070d504b734602b8c543c428ce67505d2e7da
+          digest   5c8ebd595b0838f3473748c65e889a8d789c761fa9fa82a4c820685fc35d465e
 
-          ffmpeg -i INPUT -threads 1 -map 0:V:0 -map '0:a:0?' -map_metadata 0 -r 30000/1001 -c:v mpeg4 -b:v 1200k -s 320x240 -mbd rd -flags +mv4+aic -trellis 2 -cmp 2 -subcmp 2 -c:a aac -b:a 192k -ar 48000 -f mov file:output.mov
+          ffmpeg -i INPUT -threads 1 -map 0:V:0 -map '0:a:0?' -map_metadata 0 -r 30000/1001 -vf 'scale=w=if(between(dar\,1.28\,1.39)\,320\,max(2\,min(320\,2*round(120*dar)))):h=if(between(dar\,1.28\,1.39)\,240\,max(2\,min(240\,2*round(160/dar)))),setsar=1' -c:v mpeg4 -b:v 1200k -mbd rd -flags +mv4+aic -trellis 2 -cmp 2 -subcmp 2 -c:a aac -b:a 192k -ar 48000 -f mov file:output.mov
         ");
         let remux = Presets::builtin().get("remux").expect("exists");
         assert_eq!(Shown::of(remux).commands.len(), 2);

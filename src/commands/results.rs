@@ -14,6 +14,9 @@ pub struct Args {
     /// Which batch [default: the one last submitted from here]
     #[arg(long, short)]
     batch: Option<String>,
+    /// Leave the results the time at which they came, not their originals' modification time
+    #[arg(long)]
+    no_times: bool,
     /// Get what is there instead of waiting for the whole batch
     #[arg(long)]
     no_wait: bool,
@@ -24,6 +27,7 @@ pub async fn run(args: &Args, session: &Session) -> Result<()> {
     let options = ResultsOptions {
         batch: args.batch.clone(),
         wait: !args.no_wait,
+        keep_times: !args.no_times,
         follow_files: session.ui.draws_bars(),
         ..ResultsOptions::new(&args.folder)
     };

@@ -35,7 +35,7 @@ pub struct Args {
     /// Instance type [default: from muck.toml, else c7i.large]
     #[arg(long = "type", value_name = "TYPE")]
     instance_type: Option<String>,
-    /// How to convert [default: from muck.toml, else "ipod"]
+    /// How to convert [default: from muck.toml, else "web"]
     #[arg(long, short)]
     preset: Option<String>,
     /// What is done with each file: ConvertVideo, or Probe: media facts as JSON, nothing is converted [default: ConvertVideo]
@@ -44,6 +44,12 @@ pub struct Args {
     /// Also files that are not video, and hidden ones
     #[arg(long, short)]
     all: bool,
+    /// Convert damaged and truncated files as far as they decode, with a warning
+    #[arg(long)]
+    salvage: bool,
+    /// Leave the results the time at which they came, not their originals' modification time
+    #[arg(long)]
+    no_times: bool,
     /// Keep the AMI for the next run; its snapshot's storage goes on costing
     #[arg(long)]
     keep_image: bool,
@@ -63,6 +69,8 @@ pub async fn run(args: &Args, session: &Session) -> Result<()> {
         preset: args.preset.clone(),
         service: args.service,
         all: args.all,
+        salvage: args.salvage,
+        keep_times: !args.no_times,
         keep_image: args.keep_image,
         ttl: args.ttl,
     };
@@ -116,6 +124,10 @@ pub struct Job {
     pub preset: Option<String>,
     pub service: Option<&'static str>,
     pub all: bool,
+    /// Damaged files are converted as far as they decode.
+    pub salvage: bool,
+    /// Results get the modification times of their originals.
+    pub keep_times: bool,
     pub keep_image: bool,
     /// `None`: as configured.
     pub ttl: Option<SignedDuration>,
@@ -267,6 +279,7 @@ async fn convert(cloud: &Cloud, job: &Job, session: &Session, summary: &mut Summ
         preset: job.preset.clone(),
         batch: None,
         all: job.all,
+        salvage: job.salvage,
         results: job.output.canonicalize().ok(),
     };
     let submission = summary
@@ -292,6 +305,7 @@ async fn convert(cloud: &Cloud, job: &Job, session: &Session, summary: &mut Summ
 
     let options = ResultsOptions {
         batch: Some(submission.batch.clone()),
+        keep_times: job.keep_times,
         follow_files: session.ui.draws_bars(),
         ..ResultsOptions::new(&job.output)
     };

@@ -14,7 +14,7 @@ pub struct Args {
     /// Files and folders; folders are walked with all below them
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
-    /// How to convert [default: from muck.toml, else "ipod"]
+    /// How to convert [default: from muck.toml, else "web"]
     #[arg(long, short)]
     preset: Option<String>,
     /// Name of the batch [default: a new one from the time]; the name of an earlier batch continues that one
@@ -23,6 +23,9 @@ pub struct Args {
     /// Also files that are not video, and hidden ones
     #[arg(long, short)]
     all: bool,
+    /// Convert damaged and truncated files as far as they decode, with a warning
+    #[arg(long)]
+    salvage: bool,
     /// The stack shall not expire before this long has passed [default: from muck.toml, else 12h]
     #[arg(long, value_name = "TIME", value_parser = config::parse_ttl)]
     ttl: Option<SignedDuration>,
@@ -37,6 +40,7 @@ pub async fn run(args: &Args, session: &Session) -> Result<()> {
         preset: args.preset.clone(),
         batch: args.batch.clone(),
         all: args.all,
+        salvage: args.salvage,
     };
     let submission = batch::submit(&cloud, &options).await?;
     session.ui.data(&submission, batch::Submission::text)?;

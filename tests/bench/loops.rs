@@ -14,7 +14,7 @@ use muck_worker::clock::SystemClock;
 use muck_worker::inbox::SqsQueue;
 use muck_worker::instance::Machine;
 use muck_worker::message::InputMessage;
-use muck_worker::service::{OutputFile, Progress, Service, ServiceError, Task};
+use muck_worker::service::{Made, OutputFile, Progress, Service, ServiceError, Task};
 use muck_worker::store::S3Store;
 use muck_worker::user_data::UserData;
 use muck_worker::worker::{Desk, Leaving, Space, Worker};
@@ -60,7 +60,7 @@ impl Service for Wait {
         _message: &InputMessage,
         work: &Path,
         progress: &Progress,
-    ) -> Result<Vec<OutputFile>, ServiceError> {
+    ) -> Result<Made, ServiceError> {
         let start = Instant::now();
         while start.elapsed() < self.0 {
             // As ffmpeg does, so that the next file is fetched ahead.
@@ -70,12 +70,12 @@ impl Service for Wait {
         }
         let path = work.join("output");
         std::fs::copy(input, &path).map_err(|error| ServiceError::Machine(error.to_string()))?;
-        Ok(vec![OutputFile {
+        Ok(Made::from(vec![OutputFile {
             path,
             name: None,
             mime: "text/plain".to_owned(),
             certificate: None,
-        }])
+        }]))
     }
 }
 

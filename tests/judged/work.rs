@@ -35,6 +35,8 @@ fn files_are_converted_fetched_and_billed(judge: &dyn Judge) {
         "big.avi",
         "--batch",
         "story",
+        "--preset",
+        "ipod",
     ];
     let submitted = machine.muck(&submit).exits(0);
     assert!(
@@ -129,7 +131,14 @@ fn files_are_converted_fetched_and_billed(judge: &dyn Judge) {
 
     // Converted already: no instance is needed for these.
     let again = machine
-        .muck(&["submit", "MVI_3113.AVI", "--batch", "again"])
+        .muck(&[
+            "submit",
+            "MVI_3113.AVI",
+            "--batch",
+            "again",
+            "--preset",
+            "ipod",
+        ])
         .exits(0);
     assert!(
         again.stdout.contains("1 file successfully submitted."),

@@ -163,7 +163,14 @@ fn bakes(rig: &Rig) -> String {
 /// `rc.local` and the worker, from the first boot to the power-off. Returns the user data.
 fn converts(rig: &Rig) -> String {
     let clip = World::sample("MVI_3121.AVI");
-    rig.muck(&["submit", clip.to_str().expect("UTF-8"), "--batch", "vm"]);
+    rig.muck(&[
+        "submit",
+        clip.to_str().expect("UTF-8"),
+        "--batch",
+        "vm",
+        "--preset",
+        "ipod",
+    ]);
     let launched = Timestamp::now();
     rig.muck(&["launch", "-n", "1", "--batch", "vm"]);
     let id = rig.instances().pop().expect("an instance");

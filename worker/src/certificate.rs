@@ -4,11 +4,14 @@
 //! has the streams, codecs, size and rate that the preset promises, and is as long as the input
 //! both declares and holds. What was compared is kept in the verdict.
 
+mod color;
 mod film;
 mod picture;
 pub mod playlist;
 mod size;
 mod sound;
+mod subtitle;
+pub mod transport;
 
 use serde::{Deserialize, Serialize};
 
@@ -38,9 +41,6 @@ const MOST_SECONDS: f64 = 86_400.0;
 
 /// A file has at most so many streams; films with all languages on them have 40.
 const MOST_STREAMS: usize = 64;
-
-/// Bytes of a packet of an MPEG transport stream, bare, with a time stamp (of disks), with error correction.
-const TRANSPORT_PACKETS: [u64; 3] = [188, 192, 204];
 
 /// What was measured of an output that passed, and of its input.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -79,6 +79,38 @@ pub struct Examined {
     pub packets: Packets,
     /// Video frames that were decoded, if they were.
     pub decoded: Option<u64>,
+    /// Bytes in front of the first whole packet of a transport stream.
+    pub lead: u64,
+    /// It is converted as far as it decodes: of what is missing is warned, see [`damage`].
+    pub is_salvaged: bool,
+}
+
+/// Codecs whose pictures may change their size in the middle, in containers that don't tell it.
+const SIZE_CHANGES: [&str; 10] = [
+    "h264",
+    "hevc",
+    "av1",
+    "vp8",
+    "vp9",
+    "mpeg1video",
+    "mpeg2video",
+    "mpeg4",
+    "flv1",
+    "vc1",
+];
+
+impl Examined {
+    /// Whether times may begin anew in the middle: in what is received, and in what is joined of that.
+    pub fn has_jumping_times(&self) -> bool {
+        self.media.is_format("mpegts") || self.media.is_format("mpeg")
+    }
+
+    /// Whether pictures may have other sizes than the first: not in MP4 and AVI, whose headers say one for all.
+    pub fn may_change_size(&self) -> bool {
+        let is_fixed = self.media.is_format("mov") || self.media.is_format("avi");
+        let codec = self.media.video().map(|video| video.codec.as_str());
+        !is_fixed && codec.is_some_and(|codec| SIZE_CHANGES.contains(&codec))
+    }
 }
 
 /// An input with moving pictures that can be converted: as many as it says.
@@ -99,11 +131,23 @@ pub fn check_input(input: &Examined) -> Result<Span, String> {
         .packets
         .of(video.index)
         .ok_or("the file's video stream is empty")?;
+    if !input.is_salvaged {
+        check_whole(input, video, span)?;
+    }
+    check_length(span.length(), input.media.size)?;
+    Ok(span)
+}
+
+/// Whether all that a file announces of its film is in it.
+fn check_whole(input: &Examined, video: &Stream, span: Span) -> Result<(), String> {
     check_declared(input, video, span, 2.0 * frame_seconds(video))?;
-    // In an AVI cut short ffprobe corrects the length, but not the number of frames.
+    // In an AVI cut short ffprobe corrects the length, but not the number of frames; among which are those that only hold the
+    // one before.
+    let (n, d) = video.rate;
+    let times = span.length() * f64::from(n) / f64::from(d.max(1));
+    let held = ((span.count + input.packets.hidden(video.index)) as f64).max(times);
     if let Some(declared) = video.frames
-        && ((span.count + input.packets.hidden(video.index)) as f64)
-            < declared as f64 * (1.0 - TOLERANCE_FRAMES) - 2.0
+        && held < declared as f64 * (1.0 - TOLERANCE_FRAMES) - 2.0
     {
         return Err(format!(
             "the file is cut short or damaged: its header declares {declared} frames, \
@@ -111,8 +155,35 @@ pub fn check_input(input: &Examined) -> Result<Span, String> {
             span.count
         ));
     }
-    check_length(span.length(), input.media.size)?;
-    Ok(span)
+    Ok(())
+}
+
+/// What is missing in the outputs of a salvaged file, the longest of which lasts `made` seconds, as one sentence for a person;
+/// `None` if nothing is, and of others.
+pub fn damage(input: &Examined, made: f64) -> Option<String> {
+    if !input.is_salvaged {
+        return None;
+    }
+    let (stream, whole) = if let Some(video) = input.media.video() {
+        let span = input.packets.of(video.index)?;
+        (video, check_whole(input, video, span))
+    } else {
+        let sound = input.media.sound()?;
+        let span = input.packets.of(sound.index)?;
+        (sound, check_declared(input, sound, span, 0.0))
+    };
+    let span = input.packets.of(stream.index)?;
+    let slack = 2.0 * frame_seconds(stream);
+    let lacks = made > 0.0 && made < span.length() && !agree(made, span.length(), slack);
+    let lack = lacks.then(|| {
+        format!(
+            "{:.1} s of the {:.1} s in the file could be converted",
+            made,
+            span.length()
+        )
+    });
+    let sentences: Vec<String> = whole.err().into_iter().chain(lack).collect();
+    (!sentences.is_empty()).then(|| sentences.join("; "))
 }
 
 fn check_streams(input: &Examined) -> Result<(), String> {
@@ -128,16 +199,11 @@ fn check_streams(input: &Examined) -> Result<(), String> {
 /// Whether the file ends where more was announced. A Matroska file that declares its length, and has it, has lost a
 /// frame or two of its end at most.
 fn is_cut(input: &Examined, declares_length: bool) -> bool {
-    let is = |format: &str| input.media.format.split(',').any(|name| name == format);
-    let odd = |size: u64| {
-        TRANSPORT_PACKETS
-            .iter()
-            .all(|packet| !size.is_multiple_of(*packet))
-    };
-    if is("mpegts") {
-        return input.media.size.is_some_and(odd);
+    if input.media.is_format("mpegts") {
+        let packets = input.media.size.map(|size| size.saturating_sub(input.lead));
+        return packets.is_some_and(transport::is_torn);
     }
-    input.packets.cut && !(is("matroska") && declares_length)
+    input.packets.cut && !(input.media.is_format("matroska") && declares_length)
 }
 
 /// Whether a file of that many bytes may hold a film of so many seconds.
@@ -174,9 +240,11 @@ fn check_declared(input: &Examined, stream: &Stream, span: Span, slack: f64) -> 
         .into_iter()
         .filter_map(|(declared, held)| declared.filter(|d| *d > 0.0).map(|d| (d, held)))
         .collect();
-    // Headers of streams and of files are written by different hands; one that is right is enough
-    // (an edit list, for one, makes the other differ). In a file cut short both are wrong.
-    if !declared.is_empty() && !declared.iter().any(|(d, h)| agree(*d, *h, slack)) {
+    // Headers of streams and of files are written by different hands; one that is right is enough. In a file cut short both
+    // are wrong, and less is in it. Broadcasts have no header: what ffprobe tells of their length it guesses.
+    let is_short =
+        |(declared, held): &(f64, f64)| held < declared && !agree(*declared, *held, slack);
+    if !declared.is_empty() && !input.has_jumping_times() && declared.iter().all(is_short) {
         let (declared, held) = declared[0];
         return Err(format!(
             "the file is cut short or damaged: its header declares {declared:.1} s, \

@@ -1,20 +1,25 @@
 //! The article's service: converts one video by a preset.
 
+mod facts;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::io::Read as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use sha2::{Digest as _, Sha256};
 
-use crate::certificate::{self, Certificate, Examined, playlist};
+use crate::certificate::{self, Certificate, Examined, playlist, transport};
 use crate::ffmpeg::{self, FfmpegError, INPUT_NAME, Tools};
 use crate::jail::Jail;
 use crate::media::{Media, Span};
 use crate::message::InputMessage;
-use crate::preset::{self, Check, Facts, Plan, Preset, Presets, Sound, Streams};
+use crate::picture::{PAUSE_SECONDS, Picture, Scan, Sizes};
+use crate::preset::{self, Check, Plan, PlannedFile, Preset, Presets};
 use crate::selection;
-use crate::service::{OutputFile, Progress, Service, ServiceError, Task};
+use crate::service::{Made, OutputFile, Progress, Service, ServiceError, Task};
 use crate::spent::Spent;
 use crate::text::printable_short;
 
@@ -65,11 +70,63 @@ impl ConvertVideo {
         let media = Media::parse(&text).map_err(|error| {
             FfmpegError::Machine(format!("ffprobe's answer can't be read: {error}"))
         })?;
-        Ok(Examined {
+        let mut examined = Examined {
             media,
             packets,
-            decoded: None,
-        })
+            ..Examined::default()
+        };
+        if examined.has_jumping_times() {
+            examined.packets.mend();
+        }
+        Ok(examined)
+    }
+
+    /// Looks at some pictures of a film that are to be coded anew, and takes in what they tell that the header doesn't.
+    async fn look(
+        &self,
+        work: &Path,
+        source: &mut Examined,
+        span: Span,
+    ) -> Result<Option<Picture>, FfmpegError> {
+        let Some(video) = source.media.video().cloned() else {
+            return Ok(None);
+        };
+        let mut picture = Picture::of(&video);
+        if span.length() > 0.0 {
+            // Headers of some formats tell another rate than their pictures have.
+            picture.rate = span.count as f64 / span.length();
+        }
+        picture.last = source.packets.last_picture(video.index);
+        picture.has_pauses = source.packets.longest_step(video.index) > PAUSE_SECONDS;
+        if source.may_change_size() {
+            let sizes = of_file(self.tools.sizes(work, video.index).await)?;
+            let (kind, largest) = Sizes::of(sizes.unwrap_or_default());
+            if let Some(largest) = largest.filter(|_| kind != Sizes::One) {
+                picture.sizes = kind;
+                picture.size = largest;
+                if let Some(video) = source.media.video_mut() {
+                    (video.width, video.height) = largest;
+                }
+            }
+        }
+        let look = self
+            .tools
+            .look(work, video.index, span.start, span.length());
+        let Some(mut look) = of_file(look.await)? else {
+            // Whatever is wrong with it, the conversion tells.
+            return Ok(Some(picture));
+        };
+        if look.marked > 0 {
+            let fields = self.tools.look_at_fields(work, video.index, span.length());
+            look.fields = of_file(fields.await)?.unwrap_or_default();
+        }
+        picture.scan = Scan::of(&look);
+        tracing::debug!("{look:?}: {:?}", picture.scan);
+        picture.color.complete(&look.color);
+        if let Some(video) = source.media.video_mut() {
+            video.is_interlaced |= look.marked > 0;
+        }
+        Ok(Some(picture))
     }
 
     /// The same of an output, which must decode without a fault.
@@ -151,7 +208,14 @@ impl ConvertVideo {
             let certificate = match &planned.check {
                 Check::Media(_) => continue,
                 Check::Master(playlists) => {
-                    let text = read_playlist(&work.join(&planned.file))?;
+                    let path = work.join(&planned.file);
+                    let mut text = read_playlist(&path)?;
+                    if playlist::is_empty_master(&text) {
+                        text = playlist::write_master(&variants(plan, work, &certificates));
+                        std::fs::write(&path, &text).map_err(|error| {
+                            ServiceError::Machine(format!("can't write the playlist: {error}"))
+                        })?;
+                    }
                     playlist::check_master(&text, playlists).map(|()| Certificate::default())
                 }
                 Check::Playlist(media) => {
@@ -187,6 +251,37 @@ impl ConvertVideo {
     }
 }
 
+/// What a plan made of each size of a ladder.
+fn variants<'a>(
+    plan: &'a Plan,
+    work: &Path,
+    certificates: &BTreeMap<&str, Certificate>,
+) -> Vec<playlist::Variant<'a>> {
+    let variant = |planned: &'a PlannedFile| {
+        let Check::Playlist(media) = &planned.check else {
+            return None;
+        };
+        let made = certificates.get(media.as_str())?;
+        Some(playlist::Variant {
+            playlist: &planned.file,
+            bytes: std::fs::metadata(work.join(media)).ok()?.len(),
+            seconds: made.output_seconds,
+            size: made.size,
+        })
+    };
+    plan.files.iter().filter_map(variant).collect()
+}
+
+/// Identifies the work: what is made of a damaged file differs by whether it is salvaged.
+fn digest_of(preset: &Preset, salvage: bool) -> String {
+    let digest = preset.digest();
+    if salvage {
+        hex::encode(Sha256::digest(digest + "\nsalvage"))
+    } else {
+        digest
+    }
+}
+
 /// The preset that a message asks for: a built-in one, or the one that it brings along.
 fn preset_of(message: &InputMessage) -> Result<Cow<'static, Preset>, ServiceError> {
     let name = message.preset.as_deref().unwrap_or(preset::DEFAULT);
@@ -208,40 +303,33 @@ fn preset_of(message: &InputMessage) -> Result<Cow<'static, Preset>, ServiceErro
         })
 }
 
-/// What of an input decides how it is converted.
-fn facts_of(source: &Examined, span: Span) -> Facts {
-    let video = source.media.video();
-    Facts {
-        width: video.map_or(0, |v| v.width),
-        height: video.map_or(0, |v| v.height),
-        seconds: span.length(),
-        sound: source.media.of_kind("audio").next().is_some(),
-        codecs: source
-            .media
-            .streams
-            .iter()
-            .filter(|s| !s.cover && ["video", "audio", "subtitle"].contains(&s.kind.as_str()))
-            .map(|s| s.codec.clone())
-            .collect(),
-        streams: Some(Streams {
-            videos: source.media.videos().map(|one| one.index).collect(),
-            hevc: video.is_some_and(|one| one.codec == "hevc"),
-            sounds: source
-                .media
-                .of_kind("audio")
-                .map(|one| Sound {
-                    index: one.index,
-                    channels: one.channels,
-                    default: one.default,
-                })
-                .collect(),
-            subtitles: source
-                .media
-                .of_kind("subtitle")
-                .map(|one| one.index)
-                .collect(),
-        }),
+/// Seconds of the longest of these, of films and sounds.
+fn longest(outputs: &[OutputFile]) -> f64 {
+    let certificates = outputs.iter().filter_map(|one| one.certificate.as_ref());
+    certificates
+        .map(|certificate| certificate.output_seconds)
+        .fold(0.0, f64::max)
+}
+
+/// Nothing, if the file is at fault.
+fn of_file<T>(result: Result<T, FfmpegError>) -> Result<Option<T>, FfmpegError> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(FfmpegError::File(_)) => Ok(None),
+        Err(machine) => Err(machine),
     }
+}
+
+/// Bytes in front of a capture's first whole packet.
+fn transport_lead(source: &Examined, input: &Path) -> Result<u64, ServiceError> {
+    if !source.media.is_format("mpegts") {
+        return Ok(0);
+    }
+    let mut head = Vec::new();
+    std::fs::File::open(input)
+        .and_then(|file| file.take(transport::HEAD).read_to_end(&mut head))
+        .map_err(|error| ServiceError::Machine(format!("can't read the input: {error}")))?;
+    Ok(transport::lead(&head))
 }
 
 fn read_playlist(path: &Path) -> Result<String, ServiceError> {
@@ -289,7 +377,7 @@ impl Service for ConvertVideo {
             )));
         }
         Ok(Task {
-            digest: preset.digest(),
+            digest: digest_of(&preset, message.salvage),
             preset: Some(preset.name.clone()),
         })
     }
@@ -300,7 +388,7 @@ impl Service for ConvertVideo {
         message: &InputMessage,
         work: &Path,
         progress: &Progress,
-    ) -> Result<Vec<OutputFile>, ServiceError> {
+    ) -> Result<Made, ServiceError> {
         let preset = preset_of(message)?;
         // ffmpeg sees fixed names only. A hard link costs nothing; the frame's own file has this
         // name already.
@@ -311,28 +399,41 @@ impl Service for ConvertVideo {
             })?;
         }
         let mut source = self.examine(work, INPUT_NAME, None).await?;
+        source.is_salvaged = message.salvage;
+        source.lead = transport_lead(&source, input)?;
+        let whole = source.media.clone();
         let decoders = (!preset.copies()).then(|| self.tools.decoders());
-        for one in selection::select(&mut source.media, &source.packets, decoders) {
-            tracing::info!(
-                "{} is left out: {}",
-                printable_short(&one.what, 60),
-                printable_short(&one.why, 100)
-            );
-        }
+        let unusable = selection::select(&mut source.media, &source.packets, decoders);
         let pictures = preset.outputs.iter().any(|o| o.expect.video.is_some());
         let span = if pictures {
             certificate::check_input(&source).map_err(ServiceError::File)?
         } else {
             certificate::check_sound(&source).map_err(ServiceError::File)?
         };
-        let facts = facts_of(&source, span);
+        let recodes = preset.outputs.iter().any(|o| o.expect.recodes_video());
+        let picture = if recodes {
+            self.look(work, &mut source, span).await?
+        } else {
+            None
+        };
+        let facts = facts::of(&source, span, picture);
         let plans = preset.plans(&facts).map_err(ServiceError::File)?;
         let mut failure = None;
         for plan in &plans {
             match self.carry_out(plan, &source, span, work, progress).await {
-                // What a container takes is known in full by its writer only.
-                Err(ServiceError::File(why)) => failure = Some(why),
-                done => return done,
+                // What a container takes is known in full by its writer only; what is wrong with a film, the first tells.
+                Err(ServiceError::File(why)) => failure = failure.or(Some(why)),
+                Err(other) => return Err(other),
+                Ok(outputs) => {
+                    let left_out = selection::left_out(&whole, unusable, plan, &preset)
+                        .into_iter()
+                        .chain(facts::lost_in_coding(&source, recodes));
+                    return Ok(Made {
+                        warning: certificate::damage(&source, longest(&outputs)),
+                        outputs,
+                        left_out: left_out.map(|one| one.to_string()).collect(),
+                    });
+                }
             }
         }
         Err(ServiceError::File(failure.unwrap_or_default()))

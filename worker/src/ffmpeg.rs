@@ -7,6 +7,7 @@
 mod fault;
 mod folder;
 mod listing;
+mod look;
 mod run;
 mod whitelist;
 
@@ -313,7 +314,7 @@ impl Tools {
             "error",
             "-y",
             "-max_error_rate",
-            MAX_ERROR_RATE,
+            if plan.salvages { "1" } else { MAX_ERROR_RATE },
             "-progress",
             "pipe:1",
             "-filter_threads",
@@ -321,10 +322,7 @@ impl Tools {
             "-threads",
             &threads,
         ]);
-        if plan.copies {
-            // AVI and transport streams leave times out that other containers need.
-            args.extend(words(&["-fflags", "+genpts"]));
-        }
+        args.extend(plan.input.iter().map(OsString::from));
         args.extend(self.input(INPUT_NAME, None));
         args.extend(plan.args.iter().map(OsString::from));
         args
@@ -352,8 +350,9 @@ impl Tools {
         args.extend(self.input(name, format));
         // As they come: pictures are neither repeated nor dropped to make a steady rate.
         args.extend(words(&[
+            // Covers are no film: what reads them reads pictures.
             "-map",
-            "0:v?",
+            "0:V?",
             "-map",
             "0:a?",
             "-fps_mode",
@@ -502,9 +501,8 @@ mod tests {
         };
         let mut plan = Plan {
             threads: 3,
-            copies: false,
             args: vec!["-an".to_owned(), "file:output.mov".to_owned()],
-            files: Vec::new(),
+            ..Plan::default()
         };
         let args = tools.conversion(&plan);
         let line: Vec<&str> = args.iter().map(|a| a.to_str().unwrap()).collect();
@@ -519,9 +517,17 @@ mod tests {
             "{line}"
         );
         assert!(line.contains(" -filter_threads 3 -threads 3 "), "{line}");
-        assert!(!line.contains("+genpts"), "{line}");
-        plan.copies = true;
-        assert!(tools.conversion(&plan).contains(&"+genpts".into()));
+        assert!(line.contains(" -max_error_rate 0.1 "), "{line}");
+        plan.input = vec!["-fflags".to_owned(), "+genpts".to_owned()];
+        plan.salvages = true;
+        let args = tools.conversion(&plan);
+        let line: Vec<&str> = args.iter().map(|a| a.to_str().unwrap()).collect();
+        let line = line.join(" ");
+        assert!(
+            line.contains(" -fflags +genpts -protocol_whitelist "),
+            "{line}"
+        );
+        assert!(line.contains(" -max_error_rate 1 "), "{line}");
         let args = tools.decoding("output.mov", None);
         let line: Vec<&str> = args.iter().map(|a| a.to_str().unwrap()).collect();
         let line = line.join(" ");

@@ -40,6 +40,7 @@ pub mod message;
 #[cfg(test)]
 mod mutation;
 pub mod notify;
+mod picture;
 pub mod preset;
 pub mod probe;
 pub mod progress;

@@ -1,7 +1,16 @@
 //! What ffprobe tells of a file: its description, and its packets.
 
-use serde::Deserialize;
+mod packets;
+mod side_data;
+
 use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+#[cfg(test)]
+pub(crate) use packets::Packet;
+pub use packets::{LastPicture, Packets, Span};
+pub(crate) use side_data::SideData;
 
 /// What a file says of itself.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -16,6 +25,8 @@ pub struct Media {
     pub streams: Vec<Stream>,
     /// The indexes of the streams of each of its programmes.
     pub programs: Vec<Vec<usize>>,
+    /// It has tags of its maker: place, model, local date.
+    pub has_makers_tags: bool,
 }
 
 /// One stream of a file.
@@ -45,39 +56,67 @@ pub struct Stream {
     pub default: bool,
     /// The four letters that some containers call the codec by; empty if none are printable.
     pub tag: String,
+    /// Of pictures, as ffprobe names it, e.g. `yuv420p10le`; empty if unknown.
+    pub pixel_format: String,
+    pub color: Color,
+    /// Pictures are coded as two fields, as far as the header tells.
+    pub is_interlaced: bool,
+    /// The container has it shown on its side.
+    pub is_turned: bool,
+    /// What its maker called it; empty if not at all.
+    pub title: String,
+    /// Of a sample of sound; 0 if unknown.
+    pub bits: u32,
     /// Of sound.
     pub channels: u32,
     /// Of sound, as ffmpeg names it, e.g. `5.1(side)`; empty if unknown.
     pub layout: String,
 }
 
-/// The packets of a file's streams, by index, as they were met when reading through it.
+/// What numbers of a picture mean as colours, in ffprobe's names; empty where nothing is said.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Packets {
-    streams: BTreeMap<usize, Span>,
-    /// How many packets of a stream are there and never shown.
-    hidden: BTreeMap<usize, u64>,
-    /// Whether the file ended where more was announced.
-    pub cut: bool,
+pub struct Color {
+    /// `tv` or `pc`.
+    pub range: String,
+    pub matrix: String,
+    pub transfer: String,
+    pub primaries: String,
+    /// The brightest that is in it, or that it was graded on, in cd/m² (nits).
+    pub peak: Option<f64>,
+    /// What an encoder of H.265 or AV1 is told of the screen that it was graded on.
+    pub mastering: Option<Mastering>,
+    /// The brightest pixel and the brightest mean of a picture, in cd/m².
+    pub light: Option<(u32, u32)>,
+    /// Profile of Dolby Vision, and whether the pictures are right without its metadata.
+    pub dolby_vision: Option<(u32, bool)>,
 }
 
-/// The packets of one stream.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Span {
-    /// How many there are.
-    pub count: u64,
-    /// When the first is shown, in seconds.
-    pub start: f64,
-    /// When the last is over, in seconds.
-    pub end: f64,
+/// SMPTE ST 2086 in its units: chromaticities in 0.00002, luminances in 0.0001 cd/m².
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Mastering {
+    /// x and y of red, green, blue and white.
+    pub points: [(u32, u32); 4],
+    /// The darkest and the brightest.
+    pub luminance: (u32, u32),
+}
+
+impl Color {
+    /// Takes in what is not known yet.
+    pub(crate) fn complete(&mut self, other: &Self) {
+        self.peak = self.peak.or(other.peak);
+        self.mastering = self.mastering.or(other.mastering);
+        self.light = self.light.or(other.light);
+        self.dolby_vision = self.dolby_vision.or(other.dolby_vision);
+    }
 }
 
 impl Media {
     /// What ffprobe is asked for.
     pub(crate) const ENTRIES: &str = "format=format_name,duration,size:\
-        stream=index,codec_type,codec_name,codec_tag_string,width,height,sample_aspect_ratio,r_frame_rate,avg_frame_rate,duration,nb_frames,channels,channel_layout:\
+        stream=index,codec_type,codec_name,codec_tag_string,width,height,sample_aspect_ratio,r_frame_rate,avg_frame_rate,duration,nb_frames,channels,channel_layout,sample_fmt,bits_per_sample,bits_per_raw_sample,\
+        pix_fmt,color_range,color_space,color_transfer,color_primaries,field_order:\
         stream_disposition=attached_pic,default:\
-        stream_side_data=crop_top,crop_bottom,crop_left,crop_right:program=program_id:program_stream=index";
+        stream_side_data:stream_tags=title,handler_name:format_tags:program=program_id:program_stream=index";
 
     /// Reads ffprobe's JSON.
     ///
@@ -86,6 +125,7 @@ impl Media {
     pub fn parse(text: &str) -> Result<Self, serde_json::Error> {
         let raw: RawMedia = serde_json::from_str(text)?;
         Ok(Self {
+            has_makers_tags: raw.format.tags.keys().any(|key| is_makers(key)),
             format: raw.format.format_name,
             duration: seconds(raw.format.duration.as_deref()),
             size: raw.format.size.and_then(|n| n.parse().ok()),
@@ -103,6 +143,17 @@ impl Media {
         self.videos().next()
     }
 
+    /// The same, to be completed.
+    pub(crate) fn video_mut(&mut self) -> Option<&mut Stream> {
+        let is_film = |s: &&mut Stream| s.kind == "video" && !s.cover;
+        self.streams.iter_mut().find(is_film)
+    }
+
+    /// Whether that is one of the names of its format.
+    pub fn is_format(&self, name: &str) -> bool {
+        self.format.split(',').any(|one| one == name)
+    }
+
     /// The streams of moving pictures.
     pub fn videos(&self) -> impl Iterator<Item = &Stream> {
         self.of_kind("video").filter(|s| !s.cover)
@@ -117,86 +168,6 @@ impl Media {
     /// The streams of that kind.
     pub fn of_kind<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a Stream> {
         self.streams.iter().filter(move |s| s.kind == kind)
-    }
-}
-
-impl Packets {
-    /// What ffprobe is asked for.
-    pub(crate) const ENTRIES: &str = "packet=stream_index,pts_time,dts_time,duration_time,flags";
-
-    /// Takes in a packet as ffprobe's JSON has it; what isn't a packet, or isn't shown, is passed over.
-    pub fn read(&mut self, text: &str) {
-        let value = |name: &str| {
-            let (_, rest) = text.split_once(name)?;
-            Some(rest.split([',', '}']).next()?.trim().trim_matches('"'))
-        };
-        let Some(index) = value("\"stream_index\": ").and_then(|text| text.parse().ok()) else {
-            return;
-        };
-        // Cut off by an edit list (`D`, discard): it is decoded for what follows, and never shown.
-        if value("\"flags\": ").is_some_and(|flags| flags.contains('D')) {
-            *self.hidden.entry(index).or_default() += 1;
-            return;
-        }
-        let pts = seconds(value("\"pts_time\": "));
-        // AVI and some others have decoding times only.
-        let at = pts.or_else(|| seconds(value("\"dts_time\": ")));
-        self.add(
-            index,
-            at,
-            seconds(value("\"duration_time\": ")).unwrap_or(0.0),
-        );
-    }
-
-    /// Adds a packet of the stream of that index, shown from `at` for `duration`, both in seconds.
-    pub(crate) fn add(&mut self, index: usize, at: Option<f64>, duration: f64) {
-        let span = self.streams.entry(index).or_insert(Span {
-            count: 0,
-            start: f64::INFINITY,
-            end: f64::NEG_INFINITY,
-        });
-        span.count += 1;
-        if let Some(at) = at {
-            span.start = span.start.min(at);
-            span.end = span.end.max(at + duration.max(0.0));
-        }
-    }
-
-    /// The packets of the stream of that index, if it has any with a time.
-    pub fn of(&self, index: usize) -> Option<Span> {
-        self.streams
-            .get(&index)
-            .copied()
-            .filter(|s| s.start.is_finite() && s.end.is_finite())
-    }
-
-    /// How many packets the stream of that index has, with a time or without.
-    pub fn count(&self, index: usize) -> u64 {
-        self.streams.get(&index).map_or(0, |span| span.count)
-    }
-
-    /// How many further packets of the stream of that index are cut off by an edit list: headers count them.
-    pub fn hidden(&self, index: usize) -> u64 {
-        self.hidden.get(&index).copied().unwrap_or(0)
-    }
-
-    /// From the first packet of any stream to the end of the last.
-    pub fn whole(&self) -> Option<Span> {
-        self.streams
-            .keys()
-            .filter_map(|index| self.of(*index))
-            .reduce(|a, b| Span {
-                count: a.count + b.count,
-                start: a.start.min(b.start),
-                end: a.end.max(b.end),
-            })
-    }
-}
-
-impl Span {
-    /// Its length in seconds.
-    pub fn length(&self) -> f64 {
-        self.end - self.start
     }
 }
 
@@ -228,6 +199,8 @@ struct RawFormat {
     format_name: String,
     duration: Option<String>,
     size: Option<String>,
+    #[serde(default)]
+    tags: BTreeMap<String, String>,
 }
 
 #[derive(Deserialize)]
@@ -250,27 +223,40 @@ struct RawStream {
     #[serde(default)]
     codec_tag_string: String,
     #[serde(default)]
+    pix_fmt: String,
+    #[serde(default)]
+    color_range: String,
+    #[serde(default)]
+    color_space: String,
+    #[serde(default)]
+    color_transfer: String,
+    #[serde(default)]
+    color_primaries: String,
+    #[serde(default)]
+    field_order: String,
+    #[serde(default)]
+    sample_fmt: String,
+    #[serde(default)]
+    bits_per_sample: u32,
+    bits_per_raw_sample: Option<String>,
+    #[serde(default)]
+    tags: RawTags,
+    #[serde(default)]
     channels: u32,
     #[serde(default)]
     channel_layout: String,
     #[serde(default)]
     disposition: RawDisposition,
     #[serde(default)]
-    side_data_list: Vec<RawSideData>,
+    side_data_list: Vec<SideData>,
 }
 
-/// Cropping that the container asks for. ffprobe prints it since version 7, whose ffmpeg applies it when it decodes.
 #[derive(Default, Deserialize)]
-#[expect(clippy::struct_field_names, reason = "ffprobe's names")]
-struct RawSideData {
+struct RawTags {
     #[serde(default)]
-    crop_top: u32,
+    title: String,
     #[serde(default)]
-    crop_bottom: u32,
-    #[serde(default)]
-    crop_left: u32,
-    #[serde(default)]
-    crop_right: u32,
+    handler_name: String,
 }
 
 #[derive(Default, Deserialize)]
@@ -283,7 +269,7 @@ struct RawDisposition {
 
 impl From<RawStream> for Stream {
     fn from(raw: RawStream) -> Self {
-        let cropped = |side: u32, parts: fn(&RawSideData) -> [u32; 2]| {
+        let cropped = |side: u32, parts: fn(&SideData) -> [u32; 2]| {
             let cut = raw.side_data_list.iter().flat_map(parts);
             let left = cut.fold(side, u32::saturating_sub);
             // Nothing would be left: the cropping is nonsense.
@@ -291,7 +277,25 @@ impl From<RawStream> for Stream {
         };
         let width = cropped(raw.width, |data| [data.crop_left, data.crop_right]);
         let height = cropped(raw.height, |data| [data.crop_top, data.crop_bottom]);
+        let known = |name: &str| match name {
+            "unknown" | "unspecified" | "reserved" => String::new(),
+            _ => name.to_owned(),
+        };
+        let mut color = Color {
+            range: known(&raw.color_range),
+            matrix: known(&raw.color_space),
+            transfer: known(&raw.color_transfer),
+            primaries: known(&raw.color_primaries),
+            ..Color::default()
+        };
+        for data in &raw.side_data_list {
+            data.add_to(&mut color);
+        }
         Self {
+            is_interlaced: matches!(raw.field_order.as_str(), "tt" | "bb" | "tb" | "bt"),
+            is_turned: raw.side_data_list.iter().any(SideData::is_turned),
+            pixel_format: known(&raw.pix_fmt),
+            color,
             index: raw.index,
             kind: raw.codec_type,
             codec: match raw.codec_name.as_str() {
@@ -317,10 +321,39 @@ impl From<RawStream> for Stream {
             } else {
                 raw.codec_tag_string
             },
+            title: [raw.tags.title, raw.tags.handler_name]
+                .into_iter()
+                .find(|name| !HANDLERS.contains(&name.as_str()))
+                .unwrap_or_default(),
+            bits: match raw.bits_per_raw_sample.and_then(|n| n.parse().ok()) {
+                Some(bits) if bits > 0 => bits,
+                _ if raw.bits_per_sample > 0 => raw.bits_per_sample,
+                // The decoder's samples are no shorter.
+                _ if raw.sample_fmt.starts_with("s16") => 16,
+                _ => 0,
+            },
             channels: raw.channels,
             layout: raw.channel_layout,
         }
     }
+}
+
+/// What programs call a stream that has no name: ffmpeg, and those that Apple and Android write.
+const HANDLERS: [&str; 9] = [
+    "",
+    "VideoHandler",
+    "SoundHandler",
+    "SubtitleHandler",
+    "DataHandler",
+    "Core Media Video",
+    "Core Media Audio",
+    "VideoHandle",
+    "SoundHandle",
+];
+
+/// Whether a tag is one for which MP4 has no name of its own: QuickTime's keys, and where and with what the film was made.
+fn is_makers(key: &str) -> bool {
+    key.starts_with("com.") || ["location", "make", "model"].contains(&key)
 }
 
 /// A finite number of seconds; `N/A` is none.
@@ -378,32 +411,6 @@ mod tests {
         assert_eq!(size(crop), (638, 360));
         assert_eq!(size(""), (640, 480));
         assert_eq!(size(r#""crop_top": 4000000000"#), (640, 480));
-    }
-
-    #[test]
-    fn packets_are_measured() {
-        let mut packets = Packets::default();
-        for text in [
-            r#"        { "stream_index": 0, "pts_time": "0.040000", "duration_time": "0.040000" },"#,
-            r#"        { "stream_index": 1, "pts_time": "1.0", "dts_time": "9.0" },"#,
-            r#"        { "stream_index": 0, "pts_time": "N/A", "dts_time": "0.0", "duration_time": "0.04","#,
-            "",
-            r#"        { "stream_index": "x" }"#,
-            r#"        { "stream_index": 0, "pts_time": "7.0", "duration_time": "0.04", "flags": "KD_" },"#,
-        ] {
-            packets.read(text);
-        }
-        assert_eq!(
-            packets.of(0),
-            Some(Span {
-                count: 2,
-                start: 0.0,
-                end: 0.08
-            })
-        );
-        assert_eq!((packets.hidden(0), packets.hidden(1)), (1, 0));
-        assert_eq!(packets.whole().map(|s| s.length()), Some(1.0));
-        assert_eq!(packets.of(7), None);
     }
 }
 

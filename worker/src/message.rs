@@ -17,7 +17,7 @@ pub use dead_letter::DeadLetter;
 pub use input::InputMessage;
 pub(crate) use input::check_bucket;
 pub(crate) use status::can_be_told;
-pub use status::{OutputKey, Status, StatusMessage, is_output_name};
+pub use status::{OutputKey, Status, StatusMessage, is_output_name, join_left_out};
 
 /// The longest text that is read as a message, in bytes.
 ///
@@ -25,9 +25,9 @@ pub use status::{OutputKey, Status, StatusMessage, is_output_name};
 /// that limit could never be answered. The messages of this service are under 2 KiB.
 pub const MAX_BYTES: usize = 64 * 1024;
 
-/// The longest input message, in bytes: its answers have more headers (an error of at most 1000
-/// characters the longest of them) and must stay messages.
-pub const MAX_INPUT_BYTES: usize = MAX_BYTES - 8 * 1024;
+/// The longest input message, in bytes: its answers have more headers (what is left out and a warning, of at most 1000
+/// characters each, are the longest) and must stay messages.
+pub const MAX_INPUT_BYTES: usize = MAX_BYTES - 12 * 1024;
 
 /// Why a text isn't a message, or a message isn't an input, a status or user data.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -5,8 +5,10 @@ mod definition;
 mod expectation;
 mod grammar;
 mod ladder;
+mod limits;
 mod mapping;
 mod plan;
+mod streams;
 
 use std::sync::LazyLock;
 
@@ -14,12 +16,13 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 pub use definition::{DefinitionError, MAX_DEFINITION_BYTES};
-pub use expectation::{AudioStreams, Expectation, Rate, Size};
+pub use expectation::{AudioStreams, ColorKind, Expectation, Rate, Size};
 pub use grammar::ArgumentError;
 pub use ladder::{Ladder, Rung};
 pub(crate) use mapping::aac_layout;
-pub use mapping::{Sound, Streams};
 pub use plan::{Check, Facts, Plan, PlannedFile};
+pub(crate) use streams::recoded;
+pub use streams::{Named, Sound, Streams, is_text};
 
 /// The preset of a message that names none: the article's conversion.
 pub const DEFAULT: &str = "ipod";

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use crate::ffmpeg::{FfmpegError, INPUT_NAME, Tools};
 use crate::jail::Jail;
 use crate::message::InputMessage;
-use crate::service::{OutputFile, Progress, Service, ServiceError, Task};
+use crate::service::{Made, OutputFile, Progress, Service, ServiceError, Task};
 use crate::spent::Spent;
 
 pub use facts::{Chapter, Facts, Format, Stream, VERSION};
@@ -58,7 +58,7 @@ impl Service for Probe {
         _message: &InputMessage,
         work: &Path,
         _progress: &Progress,
-    ) -> Result<Vec<OutputFile>, ServiceError> {
+    ) -> Result<Made, ServiceError> {
         let machine = |what: &str, why: &dyn std::fmt::Display| {
             ServiceError::Machine(format!("can't {what}: {why}"))
         };
@@ -77,12 +77,12 @@ impl Service for Probe {
         // The folder may be the jail's by now; this file is the worker's.
         let path = work.join(OUTPUT);
         std::fs::write(&path, json + "\n").map_err(|e| machine("write the facts", &e))?;
-        Ok(vec![OutputFile {
+        Ok(Made::from(vec![OutputFile {
             path,
             name: None,
             mime: "application/json".to_owned(),
             certificate: None,
-        }])
+        }]))
     }
 
     fn spent(&self, work: &Path) -> Option<Spent> {

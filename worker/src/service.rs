@@ -39,7 +39,7 @@ pub trait Service: Send + Sync {
         message: &InputMessage,
         work: &Path,
         progress: &Progress,
-    ) -> Result<Vec<OutputFile>, ServiceError>;
+    ) -> Result<Made, ServiceError>;
 
     /// What processing the file in the folder `work` has taken, asked once it is over, well or not; `None` if
     /// the service doesn't measure.
@@ -90,6 +90,26 @@ pub struct Task {
     pub digest: String,
     /// The preset's name, if there are presets.
     pub preset: Option<String>,
+}
+
+/// What a service made of a file.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Made {
+    pub outputs: Vec<OutputFile>,
+    /// What of the input is in no output, and why: a phrase each, e.g. `audio stream 2 (apac): its codec is unknown here`.
+    pub left_out: Vec<String>,
+    /// What the outputs lack because the input is damaged: a sentence for a person.
+    pub warning: Option<String>,
+}
+
+impl From<Vec<OutputFile>> for Made {
+    /// Nothing is left out.
+    fn from(outputs: Vec<OutputFile>) -> Self {
+        Self {
+            outputs,
+            ..Self::default()
+        }
+    }
 }
 
 /// A file that a service made.
@@ -194,11 +214,11 @@ mod tests {
         let text = "Bucket: bbb\nInputKey: k\nSize: 3\n";
         let message = crate::message::Message::parse(text).expect("parses");
         let message = InputMessage::from_message(&message).expect("an input message");
-        let outputs = example::Checksum
+        let made = example::Checksum
             .process_file(&input, &message, work.path(), &Progress::default())
             .await
             .expect("works");
-        let sums = std::fs::read_to_string(&outputs[0].path).expect("is there");
+        let sums = std::fs::read_to_string(&made.outputs[0].path).expect("is there");
         assert!(sums.starts_with("ba7816bf8f01cfea"), "{sums}");
         assert_eq!(
             example::Checksum.task(&message).expect("a task").digest,

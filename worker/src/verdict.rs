@@ -44,6 +44,12 @@ pub struct Verdict {
     /// What was made; empty if the job failed.
     #[serde(default)]
     pub outputs: Vec<Output>,
+    /// What of the input is in no output, and why: a phrase each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<String>,
+    /// What the outputs lack because the input is damaged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warning: Option<String>,
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
@@ -234,6 +240,8 @@ pub(crate) mod tests {
                 mime: "video/quicktime".to_owned(),
                 certificate: Some(Certificate::default()),
             }],
+            left_out: vec!["data stream 2 (gpmd): a film has no place for it".to_owned()],
+            warning: None,
             error: None,
             host: "domU-12-31-34-00-02-82".to_owned(),
             instance_id: None,

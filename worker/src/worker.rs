@@ -21,7 +21,6 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::clock::Clock;
-use crate::dates;
 use crate::inbox::{Delivery, Inbox, Outbox, QueueError};
 use crate::instance::Machine;
 use crate::service::Service;
@@ -178,8 +177,7 @@ impl Worker<'_> {
                     let took = self.took(received, !under_way.is_empty(), &mut met).await;
                     match took {
                         Ok(Some(delivery)) => {
-                            let read_at = dates::whole_seconds(self.clock.now());
-                            let held = Arc::new(Held::new(delivery, read_at));
+                            let held = Arc::new(Held::new(delivery, self.clock.now()));
                             self.desk.put(&held);
                             under_way.push(async move {
                                 let outcome = self.work_on(&held).await;

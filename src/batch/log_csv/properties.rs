@@ -20,7 +20,7 @@ const WORDS: &[&str] = &[
     "\t=1",
     " =1",
     "|",
-    " | ",
+    ";",
 ];
 
 /// Names of headers, and of columns.

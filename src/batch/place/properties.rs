@@ -96,9 +96,9 @@ fn result() -> impl Strategy<Value = Result> {
 fn put_one(root: &Folder, result: &Result, content: &[u8]) -> String {
     let folder = root.sub(&folder_parts(&result.location)).expect("enters");
     let (folder, wanted) = match result.output {
-        Ok(extension) => (folder, file_name(&result.original, extension)),
+        Ok(extension) => (folder, named(stem(&result.original), extension)),
         Err(name) => match name.split_once('/') {
-            None => (folder, file_name(&result.original, name)),
+            None => (folder, named(stem(&result.original), name)),
             Some((group, file)) => {
                 let exact = exactly(file);
                 assert_eq!(
@@ -106,7 +106,7 @@ fn put_one(root: &Folder, result: &Result, content: &[u8]) -> String {
                     Some(file),
                     "others refer to it by this name"
                 );
-                let folder = folder.of_result(&file_name(&result.original, group), |folder| {
+                let folder = folder.of_result(&named(stem(&result.original), group), |folder| {
                     folder.has_room_for(&exact, |file| {
                         Ok(io::read_to_string(file)?.as_bytes() == content)
                     })

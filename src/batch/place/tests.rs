@@ -10,8 +10,8 @@ pub(super) fn put(folder: &Folder, wanted: &Wanted, content: &[u8]) -> String {
 
 #[test]
 fn results_are_named_after_their_originals() {
-    let name = |original| file_name(original, "mov").numbered(1).expect("the first");
-    let poster = file_name("MVI_3113.AVI", "poster.jpg");
+    let name = |original| named(stem(original), "mov").numbered(1).expect("the first");
+    let poster = named(stem("MVI_3113.AVI"), "poster.jpg");
     assert_eq!(
         poster.numbered(2).as_deref(),
         Some("MVI_3113 (2).poster.jpg")
@@ -40,7 +40,7 @@ fn results_are_named_after_their_originals() {
     assert_eq!(name("con.avi"), "_con.mov");
     assert_eq!(name("Lpt1.1.avi"), "_Lpt1.1.mov");
     assert_eq!(name("console.avi"), "console.mov");
-    let csv = |original| file_name(original, "csv").numbered(1).expect("the first");
+    let csv = |original| named(stem(original), "csv").numbered(1).expect("the first");
     assert_eq!(csv("log.avi"), "_log.csv");
     assert_eq!(csv("LOG (2).avi"), "_LOG (2).csv");
     assert_eq!(csv("blog.avi"), "blog.csv");
@@ -64,7 +64,7 @@ fn no_file_is_written_over() {
     let (folder, _) = Folder::open(dir.path()).expect("opens");
     std::fs::write(dir.path().join("a.mov"), "mine").expect("writes");
     std::os::unix::fs::symlink("/etc/hostname", dir.path().join("a (2).mov")).expect("links");
-    let wanted = file_name("a.avi", "mov");
+    let wanted = named(stem("a.avi"), "mov");
     assert_eq!(put(&folder, &wanted, b"one"), "a (3).mov");
     assert_eq!(put(&folder, &wanted, b"two"), "a (4).mov");
     assert_eq!(
@@ -107,7 +107,7 @@ fn links_in_the_way_are_not_followed() {
     let (folder, _) = Folder::open(dir.path()).expect("opens");
     let sub = folder.sub(&["trip".into(), "day".into()]).expect("enters");
     assert_eq!(
-        put(&sub, &file_name("a.avi", "mov"), b"x"),
+        put(&sub, &named(stem("a.avi"), "mov"), b"x"),
         "trip (3)/day/a.mov"
     );
     assert_eq!(std::fs::read_dir(outside.path()).expect("lists").count(), 0);
@@ -120,7 +120,7 @@ fn a_link_to_the_same_content_is_no_result() {
     std::fs::write(&outside, "x").expect("writes");
     let (folder, _) = Folder::open(&dir.path().join("out")).expect("opens");
     std::os::unix::fs::symlink(&outside, dir.path().join("out/a.mov")).expect("links");
-    let wanted = file_name("a.avi", "mov");
+    let wanted = named(stem("a.avi"), "mov");
     let known = folder.find(&wanted, |_| Ok(true)).expect("looks");
     assert_eq!(known, None);
     assert_eq!(put(&folder, &wanted, b"x"), "a (2).mov");
@@ -130,7 +130,7 @@ fn a_link_to_the_same_content_is_no_result() {
 fn a_result_that_is_a_folder_is_put_where_all_its_files_can_be() {
     let dir = tempfile::tempdir().expect("temp dir");
     let (folder, _) = Folder::open(dir.path()).expect("opens");
-    let wanted = file_name("a.avi", "hls");
+    let wanted = named(stem("a.avi"), "hls");
     let one = exactly("master.m3u8");
     let suits = |content: &'static str| {
         let one = one.clone();

@@ -4,9 +4,10 @@ use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use futures::StreamExt as _;
+use jiff::Timestamp;
 use muck_worker::message::Message;
 use muck_worker::preset::{Preset, Presets};
 
@@ -15,7 +16,7 @@ use crate::batch::digest::md5_of;
 use crate::batch::fetch::{self, Arrived, Lanes, Order};
 use crate::batch::ledger::{Batch, Counter, Fetched, Job, JobStatus, Ledger, Output};
 use crate::batch::place::{self, Folder, Wanted};
-use crate::batch::submit::blocking;
+use crate::batch::submit::{MODIFIED, RESULT_NAME, blocking};
 use crate::cloud::Cloud;
 use crate::error::{Error, Result};
 use crate::task;
@@ -53,6 +54,28 @@ pub(super) struct Fetcher<'a> {
     /// Jobs whose outputs can't be fetched, and why.
     pub unfetchable: HashMap<i64, String>,
     pub bytes_fetched: u64,
+    /// Results get the times of their originals.
+    keeps_times: bool,
+}
+
+/// What the submitter tells of a job's results.
+struct Told {
+    /// Without an extension.
+    name: String,
+    modified: Option<SystemTime>,
+}
+
+impl Told {
+    fn of(job: &Job) -> Self {
+        let message = job.message.as_deref();
+        let message = message.and_then(|text| Message::parse(text).ok());
+        let header = |name| message.as_ref()?.get(name).map(str::to_owned);
+        let modified = header(MODIFIED).and_then(|text| text.parse::<Timestamp>().ok());
+        Self {
+            name: header(RESULT_NAME).unwrap_or_else(|| place::stem(&job.name).to_owned()),
+            modified: modified.map(SystemTime::from),
+        }
+    }
 }
 
 impl<'a> Fetcher<'a> {
@@ -62,6 +85,7 @@ impl<'a> Fetcher<'a> {
         ledger: &'a Ledger,
         batch: &'a Batch,
         path: PathBuf,
+        keeps_times: bool,
     ) -> Result<Self> {
         let shown = path.display().to_string();
         let (folder, root) = blocking(move || Folder::open(&path))
@@ -79,6 +103,7 @@ impl<'a> Fetcher<'a> {
             folders: HashMap::new(),
             unfetchable: HashMap::new(),
             bytes_fetched: 0,
+            keeps_times,
         })
     }
 
@@ -250,12 +275,13 @@ impl<'a> Fetcher<'a> {
             open.locations.insert(job.location.clone(), folder.clone());
             folder
         };
+        let told = Told::of(job);
         let (folder, wanted) = match &output.name {
-            None => (folder, place::file_name(&job.name, &extension(job, output))),
+            None => (folder, place::named(&told.name, &extension(job, output))),
             Some(name) => match name.split_once('/') {
-                None => (folder, place::file_name(&job.name, name)),
+                None => (folder, place::named(&told.name, name)),
                 Some((group, file)) => (
-                    self.folder_of(job, folder, group, open).await?,
+                    self.folder_of(job, &told.name, folder, group, open).await?,
                     place::exactly(file),
                 ),
             },
@@ -265,6 +291,7 @@ impl<'a> Fetcher<'a> {
             key: output.key.clone(),
             folder,
             wanted,
+            modified: told.modified.filter(|_| self.keeps_times),
         })
     }
 
@@ -273,6 +300,7 @@ impl<'a> Fetcher<'a> {
     async fn folder_of(
         &mut self,
         job: &Job,
+        name: &str,
         parent: Folder,
         group: &str,
         open: &mut Open,
@@ -296,7 +324,7 @@ impl<'a> Fetcher<'a> {
             })
             .collect();
         let taken: HashSet<String> = self.folders.values().cloned().collect();
-        let wanted = place::file_name(&job.name, group);
+        let wanted = place::named(name, group);
         let folder = blocking(move || {
             parent.of_result(&wanted, |folder| {
                 if taken.contains(folder.below()) {

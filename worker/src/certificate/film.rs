@@ -1,7 +1,10 @@
 //! Moving pictures, with their sound: films and GIFs.
 
 use super::size::check_size;
-use super::{Certificate, Examined, TOLERANCE_FRAMES, agree, check_input, frame_seconds, sound};
+use super::{
+    Certificate, Examined, TOLERANCE_FRAMES, agree, check_input, color, frame_seconds, sound,
+    subtitle,
+};
 use crate::media::{Span, Stream};
 use crate::preset::{Expectation, Rate};
 use crate::text::quantity;
@@ -18,7 +21,8 @@ pub(super) fn check(
     let source_span = check_input(input)?;
     let source = input.media.video().ok_or("the file has no video stream")?;
     let copied = codec == Expectation::COPY;
-    let moving: Vec<&Stream> = output.media.of_kind("video").collect();
+    // Of covers nothing is promised but that they are copied.
+    let moving: Vec<&Stream> = output.media.videos().collect();
     let (Some(&video), Some(span)) = (
         moving.first(),
         moving.first().and_then(|v| output.packets.of(v.index)),
@@ -41,22 +45,36 @@ pub(super) fn check(
         faults.push(format!("its video is {}, not {codec}", video.codec));
     }
     sound::check_streams(input, output, expect, faults);
+    subtitle::check(input, output, expect, faults);
+    color::check(source, video, expect, faults);
     if let Some(size) = expect.size {
-        check_size(source, video, size, faults);
+        check_size(source, video, size, expect.square, faults);
     }
     // Where pictures begin later than sound, a constant rate fills the gap at the start.
     let start = input.packets.whole().map_or(source_span.start, |s| s.start);
     let most = expect.seconds.map_or(f64::INFINITY, f64::from);
-    let lengths = [source_span.length(), source_span.end - start].map(|length| length.min(most));
+    // Pictures that need one from before the beginning can't be decoded.
+    let lead = (!copied).then(|| input.packets.undecodable_lead(source.index));
+    let (lead_count, lead_seconds) = lead.flatten().unwrap_or_default();
+    let lengths = [
+        source_span.length(),
+        source_span.end - start,
+        source_span.length() - lead_seconds,
+    ]
+    .map(|length| length.min(most));
     let slack = 2.0 * frame_seconds(source).max(frame_seconds(video));
     if let Some(rate) = expect.rate {
-        let is_whole = source_span.length() <= most;
-        check_rate(video, is_whole.then_some(source_span), span, rate, faults);
+        let is_whole = source_span.length() <= most && !input.is_salvaged;
+        let pictures = Pictures {
+            most: source_span.count,
+            least: source_span.count - lead_count,
+            are_fields: source.is_interlaced,
+        };
+        check_rate(video, is_whole.then_some(pictures), span, rate, faults);
     }
-    if !lengths
-        .iter()
-        .any(|length| agree(span.length(), *length, slack))
-    {
+    let is_right = |length: &f64| agree(span.length(), *length, slack);
+    let is_salvaged = input.is_salvaged && span.length() < lengths[0];
+    if !lengths.iter().any(is_right) && !is_salvaged {
         faults.push(format!(
             "it has {:.1} s of video, not {:.1} s",
             span.length(),
@@ -71,8 +89,9 @@ pub(super) fn check(
             span.length()
         ));
     }
+    let hidden = output.packets.hidden(video.index);
     if let Some(written) = written
-        && written.abs_diff(span.count) > 1
+        && written.abs_diff(span.count + hidden) > 1
     {
         faults.push(format!(
             "it has {}, but {written} were written",
@@ -99,10 +118,20 @@ pub(super) fn check(
     })
 }
 
-/// `source` is the input's span if the output has all of it.
+/// How many pictures of the input are to be in the output.
+#[derive(Clone, Copy)]
+struct Pictures {
+    most: u64,
+    /// Without those that nothing can be decoded of.
+    least: u64,
+    /// Two may be one: each is a field.
+    are_fields: bool,
+}
+
+/// `source` is the input's pictures if the output has all of them.
 fn check_rate(
     video: &Stream,
-    source: Option<Span>,
+    source: Option<Pictures>,
     span: Span,
     rate: Rate,
     faults: &mut Vec<String>,
@@ -123,13 +152,17 @@ fn check_rate(
             let near = |wanted: f64| {
                 (span.count as f64 - wanted).abs() <= (wanted * TOLERANCE_FRAMES).max(2.0)
             };
-            let packets = source.count as f64;
-            // Interlaced pictures may come as two packets, one a field.
-            if !near(packets) && !near(packets / 2.0) {
+            let (most, least) = (source.most as f64, source.least as f64);
+            let is_between = span.count as f64 <= most && span.count as f64 >= least;
+            if !is_between
+                && !near(most)
+                && !near(least)
+                && !(source.are_fields && (near(most / 2.0) || near(least / 2.0)))
+            {
                 faults.push(format!(
                     "it has {}, not {}",
                     quantity(span.count, "frame"),
-                    source.count
+                    source.most
                 ));
             }
         }

@@ -39,8 +39,9 @@ pub(super) fn check(
         ));
     }
     if let Some(size) = expect.size {
-        check_size(source, picture, size, faults);
+        check_size(source, picture, size, expect.square, faults);
     }
+    super::color::check(source, picture, expect, faults);
     Ok(Certificate {
         input_declared_seconds: source.duration.or(input.media.duration),
         input_seconds: span.length(),

@@ -1,6 +1,11 @@
 //! HLS playlists: that they name exactly what is there, and that the segments are the whole of it.
 
+use std::fmt::Write as _;
+
 use super::{Certificate, agree};
+
+/// A picture is shown for no shorter time, in seconds: at a thousand a second.
+const SHORTEST: f64 = 0.001;
 
 /// Longest playlist that is read, in bytes: six hours in segments of one second have half of it.
 pub const MAX_BYTES: u64 = 4 << 20;
@@ -93,6 +98,38 @@ pub fn check(text: &str, file: &str, bytes: u64, seconds: f64) -> Result<Certifi
     })
 }
 
+/// One size of a film, for a master playlist.
+#[derive(Debug, Clone, Copy)]
+pub struct Variant<'a> {
+    pub playlist: &'a str,
+    /// Of its file.
+    pub bytes: u64,
+    pub seconds: f64,
+    pub size: (u32, u32),
+}
+
+/// Whether a master playlist names nothing: ffmpeg knows no rate of what is shorter than half a second, and leaves it out.
+pub fn is_empty_master(text: &str) -> bool {
+    check_form(text).is_ok() && uris(text).next().is_none()
+}
+
+/// Writes a master playlist of what was made, the largest first.
+pub fn write_master(variants: &[Variant]) -> String {
+    let mut text = "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-INDEPENDENT-SEGMENTS\n".to_owned();
+    for one in variants {
+        let (width, height) = one.size;
+        // Bits a second, of a film that has a length.
+        let rate = one.bytes as f64 * 8.0 / one.seconds.max(SHORTEST);
+        let _ = write!(
+            text,
+            "#EXT-X-STREAM-INF:BANDWIDTH={:.0},RESOLUTION={width}x{height}\n{}\n",
+            rate.ceil(),
+            one.playlist
+        );
+    }
+    text
+}
+
 fn check_form(text: &str) -> Result<(), String> {
     if text.starts_with("#EXTM3U\n")
         && text
@@ -132,6 +169,25 @@ mod tests {
         let other = MASTER.replace("360p.m3u8", "http://x/360p.m3u8");
         assert!(check_master(&other, &names(&["720p.m3u8", "360p.m3u8"])).is_err());
         assert!(check_master("", &[]).is_err());
+    }
+
+    #[test]
+    fn a_master_that_names_nothing_is_written_anew() {
+        let empty = "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-INDEPENDENT-SEGMENTS\n";
+        assert!(is_empty_master(empty) && !is_empty_master(MASTER) && !is_empty_master(""));
+        let variants = ["720p.m3u8", "360p.m3u8"].map(|playlist| Variant {
+            playlist,
+            bytes: 1000,
+            seconds: 0.04,
+            size: (640, 360),
+        });
+        let text = write_master(&variants);
+        let names = ["360p.m3u8", "720p.m3u8"].map(str::to_owned);
+        assert_eq!(check_master(&text, &names), Ok(()));
+        assert!(
+            text.contains("BANDWIDTH=200000,RESOLUTION=640x360\n720p.m3u8"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -10,8 +10,15 @@ const TOLERANCE_PIXELS: f64 = 2.0;
 /// A contact sheet has four pictures in a column, each with that tolerance.
 const TOLERANCE_SHEET_PIXELS: f64 = 8.0;
 
-/// Compares the sides of `video` with those of `source` by what `size` asks for.
-pub(super) fn check_size(source: &Stream, video: &Stream, size: Size, faults: &mut Vec<String>) {
+/// Compares the sides of `video` with those of `source` by what `size` asks for; `square`: its pixels are square, whatever the
+/// input's are.
+pub(super) fn check_size(
+    source: &Stream,
+    video: &Stream,
+    size: Size,
+    square: bool,
+    faults: &mut Vec<String>,
+) {
     let is = (video.width, video.height);
     let (right, wanted) = match size {
         Size::Exact(width, height) => (is == (width, height), format!("{width}x{height}")),
@@ -29,14 +36,23 @@ pub(super) fn check_size(source: &Stream, video: &Stream, size: Size, faults: &m
             )
         }
         Size::Within(width, height) => (
-            shapes(source)
+            shapes(source, square)
                 .into_iter()
                 .any(|shape| fits(is, shape, (width, height))),
             format!("{}x{} within {width}x{height}", source.width, source.height),
         ),
+        Size::Fit(width, height) => (
+            shapes(source, square)
+                .into_iter()
+                .any(|shape| fills(is, shape, (width, height))),
+            format!(
+                "{}x{} filling {width}x{height}",
+                source.width, source.height
+            ),
+        ),
         Size::Width(width) => (
             is.0 == width
-                && shapes(source).into_iter().any(|(w, h)| {
+                && shapes(source, square).into_iter().any(|(w, h)| {
                     let slack = TOLERANCE_SHEET_PIXELS * (w.max(h) / w.min(h));
                     (f64::from(is.1) - f64::from(width) * h / w).abs() <= slack
                 }),
@@ -51,9 +67,9 @@ pub(super) fn check_size(source: &Stream, video: &Stream, size: Size, faults: &m
     }
 }
 
-/// The shapes that the pictures of a stream may be shown in: as stored, with oblong pixels made
-/// square, and each of them turned.
-fn shapes(source: &Stream) -> [(f64, f64); 4] {
+/// The shapes that the pictures of a stream may be shown in: with oblong pixels made square or, unless they must be, as
+/// stored; and each of them turned.
+fn shapes(source: &Stream, must_be_square: bool) -> Vec<(f64, f64)> {
     let (width, height) = (
         f64::from(source.width.max(1)),
         f64::from(source.height.max(1)),
@@ -62,12 +78,27 @@ fn shapes(source: &Stream) -> [(f64, f64); 4] {
         (0, _) | (_, 0) => width,
         (w, h) => width * f64::from(w) / f64::from(h),
     };
-    [
-        (width, height),
-        (height, width),
-        (square, height),
-        (height, square),
-    ]
+    let mut shapes = vec![(square, height), (height, square)];
+    if !must_be_square {
+        shapes.extend([(width, height), (height, width)]);
+    }
+    shapes
+}
+
+/// Shapes that are taken for that of the box, by this part: 4:3 is told as 1.28 to 1.39 by cameras and broadcasters.
+const SAME_SHAPE: f64 = 0.05;
+
+/// Whether a size is a shape's, as large as a box allows.
+fn fills(is: (u32, u32), (width, height): (f64, f64), (wide, high): (u32, u32)) -> bool {
+    let (wide, high) = (f64::from(wide), f64::from(high));
+    let is = (f64::from(is.0), f64::from(is.1));
+    let shape = (width / height) / (wide / high);
+    if (shape - 1.0).abs() <= SAME_SHAPE && is == (wide, high) {
+        return true;
+    }
+    let part = (wide / width).min(high / height);
+    let near = |side: f64, wanted: f64| (side - wanted).abs() <= TOLERANCE_PIXELS;
+    is.0 <= wide && is.1 <= high && near(is.0, width * part) && near(is.1, height * part)
 }
 
 /// Whether a size is a shape's in a box, which is turned for a shape that is higher than wide.
@@ -101,6 +132,7 @@ mod tests {
             &stream(source, pixel),
             &stream(is, (1, 1)),
             size,
+            false,
             &mut faults,
         );
         faults.is_empty()
@@ -120,6 +152,25 @@ mod tests {
         assert!(!check((640, 480), square, (1440, 1080), hd));
         assert!(!check((3840, 2160), square, (1920, 800), hd));
         assert!(!check((3840, 2160), square, (3840, 2160), hd));
+    }
+
+    #[test]
+    fn a_box_is_filled() {
+        let ipod = Size::Fit(320, 240);
+        for (source, pixel, is, right) in [
+            ((640, 480), (1, 1), (320, 240), true),
+            ((160, 120), (1, 1), (320, 240), true),
+            ((720, 480), (10, 11), (320, 240), true),
+            ((720, 576), (64, 45), (320, 180), true),
+            ((1920, 1080), (1, 1), (320, 180), true),
+            ((1080, 1920), (1, 1), (136, 240), true),
+            ((1920, 1080), (1, 1), (136, 240), true),
+            ((1920, 1080), (1, 1), (320, 240), false),
+            ((640, 480), (1, 1), (160, 120), false),
+            ((1280, 1024), (1, 1), (300, 240), true),
+        ] {
+            assert_eq!(check(source, pixel, is, ipod), right, "{source:?} {is:?}");
+        }
     }
 
     #[test]

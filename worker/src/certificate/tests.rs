@@ -1,4 +1,5 @@
 use super::*;
+use crate::media::{Color, Packet};
 use crate::preset::Presets;
 
 fn file(codec: &str, size: (u32, u32), rate: (u32, u32), seconds: f64, sound: bool) -> Examined {
@@ -15,6 +16,14 @@ fn file(codec: &str, size: (u32, u32), rate: (u32, u32), seconds: f64, sound: bo
             pixel: (1, 1),
             rate,
             mean_rate: rate,
+            pixel_format: "yuv420p".to_owned(),
+            color: Color {
+                range: "tv".to_owned(),
+                matrix: "bt709".to_owned(),
+                transfer: "bt709".to_owned(),
+                primaries: "bt709".to_owned(),
+                ..Color::default()
+            },
             duration: Some(seconds),
             ..Stream::default()
         }],
@@ -24,7 +33,7 @@ fn file(codec: &str, size: (u32, u32), rate: (u32, u32), seconds: f64, sound: bo
     let mut packets = Packets::default();
     let mut at = 0.0;
     while at + step / 2.0 < seconds {
-        packets.add(0, Some(at), step);
+        packets.add(0, Packet::shown(at, step));
         at += step;
     }
     if sound {
@@ -36,12 +45,12 @@ fn file(codec: &str, size: (u32, u32), rate: (u32, u32), seconds: f64, sound: bo
             layout: "stereo".to_owned(),
             ..Stream::default()
         });
-        packets.add(1, Some(0.0), seconds);
+        packets.add(1, Packet::shown(0.0, seconds));
     }
     Examined {
         media,
         packets,
-        decoded: None,
+        ..Examined::default()
     }
 }
 
@@ -160,7 +169,7 @@ fn each_wrong_thing_is_told() {
         ),
         (
             file("mpeg4", (640, 480), (30_000, 1001), 4.0, true),
-            "640x480, not 320x240",
+            "640x480, not 640x480 filling 320x240",
         ),
         (
             file("mpeg4", (320, 240), (25, 1), 4.0, true),
@@ -174,7 +183,7 @@ fn each_wrong_thing_is_told() {
             {
                 let mut cut = file("mpeg4", (320, 240), (30_000, 1001), 4.0, false);
                 cut.media.streams.push(ipod().media.streams[1].clone());
-                cut.packets.add(1, Some(0.0), 1.0);
+                cut.packets.add(1, Packet::shown(0.0, 1.0));
                 cut
             },
             "1.0 s of sound, not 4.0 s",
@@ -191,6 +200,35 @@ fn each_wrong_thing_is_told() {
     ];
     for (output, words) in cases {
         let error = check(&camera(), &output, "ipod").expect_err("is wrong");
+        assert!(error.contains(words), "{error}");
+    }
+    let changed = |change: &dyn Fn(&mut Stream)| {
+        let mut output = ipod();
+        change(&mut output.media.streams[0]);
+        check(&camera(), &output, "ipod").expect_err("is wrong")
+    };
+    for (error, words) in [
+        (
+            changed(&|video| video.color.matrix = "smpte170m".to_owned()),
+            "its matrix is `smpte170m`, not bt709",
+        ),
+        (
+            changed(&|video| video.color.transfer.clear()),
+            "its transfer is ``, not bt709",
+        ),
+        (
+            changed(&|video| video.color.range = "pc".to_owned()),
+            "its range is full",
+        ),
+        (
+            changed(&|video| video.pixel_format = "yuv420p10le".to_owned()),
+            "its pixels are yuv420p10le",
+        ),
+        (
+            changed(&|video| video.pixel = (16, 15)),
+            "its pixels are 16:15, not square",
+        ),
+    ] {
         assert!(error.contains(words), "{error}");
     }
     let error = check_output(&camera(), &ipod(), Some(60), &expect("ipod"), "7");

@@ -80,10 +80,10 @@ async fn process_all(
     preset: Option<&str>,
 ) -> Result<(Vec<OutputFile>, tempfile::TempDir), ServiceError> {
     let work = tempfile::tempdir().expect("a folder");
-    let outputs = service
+    let made = service
         .process_file(input, &message(preset), work.path(), &Progress::default())
         .await?;
-    Ok((outputs, work))
+    Ok((made.outputs, work))
 }
 
 #[test]
@@ -246,4 +246,40 @@ async fn a_file_cut_in_half_is_not_passed_off_as_whole() {
             .expect_err(name);
         assert!(matches!(error, ServiceError::File(_)), "{name}: {error}");
     }
+}
+
+#[tokio::test]
+async fn a_damaged_file_is_converted_as_far_as_it_decodes_if_that_is_asked_for() {
+    let Some(service) = service("salvage").await else {
+        return;
+    };
+    let codecs = ["-c:v", "mjpeg", "-c:a", "aac"];
+    let (_folder, file) = clip("cut.mkv", "320x240", 6, true, &codecs);
+    let mut asked = message(Some("web"));
+    asked.salvage = true;
+    let whole = service.task(&message(Some("web"))).expect("a task");
+    let digest = service.task(&asked).expect("a task").digest;
+    assert_ne!(digest, whole.digest, "another result, another job");
+    let salvage = async || {
+        let work = tempfile::tempdir().expect("a folder");
+        let progress = Progress::default();
+        let made = service.process_file(&file, &asked, work.path(), &progress);
+        made.await.expect("converts")
+    };
+    assert_eq!(salvage().await.warning, None, "nothing is missing");
+    let bytes = std::fs::read(&file).expect("the clip");
+    std::fs::write(&file, &bytes[..bytes.len() / 2]).expect("written");
+    let made = salvage().await;
+    let warning = made.warning.expect("half is missing");
+    assert!(warning.contains("declares 6.1 s"), "{warning}");
+    let certificate = made.outputs[0].certificate.as_ref().expect("is checked");
+    assert!(
+        (2.0..4.5).contains(&certificate.output_seconds),
+        "{certificate:?}"
+    );
+    std::fs::write(&file, &bytes[..400]).expect("written");
+    let work = tempfile::tempdir().expect("a folder");
+    let progress = Progress::default();
+    let nothing = service.process_file(&file, &asked, work.path(), &progress);
+    assert!(matches!(nothing.await, Err(ServiceError::File(_))));
 }

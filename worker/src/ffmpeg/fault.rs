@@ -42,9 +42,10 @@ pub(super) fn judge(
     if exit.code == Some(0) {
         return Ok(exit);
     }
-    let last = match exit.last_line.as_str() {
-        "" => format!("{name} failed without saying why"),
-        line => told(line),
+    let last = match (&exit.telling, exit.last_line.as_str()) {
+        (Some(line), _) => told(line),
+        (None, "") => format!("{name} failed without saying why"),
+        (None, line) => told(line),
     };
     let cpu = bounds.cpu_seconds(limits);
     // The kernel counts ticks for the limit, and exact times for its report: up to 7 % fewer were seen.
@@ -155,6 +156,7 @@ mod tests {
                 code,
                 signal,
                 last_line: last_line.to_owned(),
+                telling: None,
                 first_fault: None,
                 spent: Spent {
                     cpu_seconds: cpu,

@@ -27,6 +27,8 @@ pub(super) struct Exit {
     pub(super) signal: Option<i32>,
     /// The last line that isn't blank of its standard error.
     pub(super) last_line: String,
+    /// The first one that names a stream, an option, a filter, a layout: the last tells only that it has failed.
+    pub(super) telling: Option<String>,
     /// The first one that is about what was read; see [`is_of_output`].
     pub(super) first_fault: Option<String>,
     /// What it took.
@@ -67,6 +69,42 @@ const WRITERS: [&str; 4] = ["[null @ ", "[out#", "[vost#", "[aost#"];
 /// Whether a line of standard error is about the output of a decoding.
 fn is_of_output(line: &str) -> bool {
     WRITERS.iter().any(|writer| line.starts_with(writer))
+}
+
+/// What a line is about that tells why ffmpeg gave up.
+const SUBJECTS: [&str; 12] = [
+    "stream",
+    "option",
+    "layout",
+    "encoder",
+    "decoder",
+    "codec",
+    "filter",
+    "muxer",
+    "tag for",
+    "header",
+    "pixel format",
+    "subtitle",
+];
+
+/// What it says at every end, and what encoders say of themselves.
+const PHRASES: [&str; 9] = [
+    "Conversion failed",
+    "Error opening output file",
+    "Error initializing output stream",
+    "Error while opening encoder",
+    "Nothing was written into output file",
+    "Could not open encoder before EOF",
+    "Error sending frames to consumers",
+    "Svt[info]",
+    "[info]",
+];
+
+/// Whether a line tells why it failed.
+fn is_telling(line: &str) -> bool {
+    let words = line.to_lowercase();
+    SUBJECTS.iter().any(|subject| words.contains(subject))
+        && !PHRASES.iter().any(|phrase| line.contains(phrase))
 }
 
 /// How often it is looked how much has been written. Disks take some hundred MB meanwhile, but no
@@ -127,6 +165,7 @@ pub(super) async fn run(
         return Err(watch_error("its output isn't piped".to_owned()));
     };
     let mut last_line = String::new();
+    let mut telling: Option<String> = None;
     let mut first_fault: Option<String> = None;
     let mut report = None;
     let mut watching = Box::pin(async {
@@ -140,6 +179,9 @@ pub(super) async fn run(
                 report = Report::read(line);
                 if report.is_none() {
                     line.trim().clone_into(&mut last_line);
+                    if telling.is_none() && is_telling(&last_line) {
+                        telling = Some(last_line.clone());
+                    }
                     if first_fault.is_none() && !is_of_output(&last_line) {
                         first_fault = Some(last_line.clone());
                     }
@@ -187,6 +229,7 @@ pub(super) async fn run(
         code: status.code(),
         signal: status.signal(),
         last_line,
+        telling,
         first_fault,
         spent: Spent {
             wall_seconds: began.elapsed().as_secs_f64(),

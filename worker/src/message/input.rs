@@ -34,12 +34,14 @@ pub struct InputMessage {
     pub original_location: Option<String>,
     /// `SHA256`: hex SHA-256 of the input's content.
     pub sha256: Option<String>,
+    /// `Salvage`: a damaged file is converted as far as it decodes.
+    pub salvage: bool,
     /// All other headers, in their order, passed on untouched.
     pub extra: Vec<(String, String)>,
 }
 
 /// The names that have a field, in the order in which they are written.
-const KNOWN: [&str; 11] = [
+const KNOWN: [&str; 12] = [
     "Bucket",
     "InputKey",
     "Date",
@@ -51,7 +53,11 @@ const KNOWN: [&str; 11] = [
     "OutputBucket",
     "OriginalLocation",
     "SHA256",
+    "Salvage",
 ];
+
+/// The value of `Salvage`.
+const SALVAGE: &str = "yes";
 
 fn is_known(name: &str) -> bool {
     KNOWN.iter().any(|known| name.eq_ignore_ascii_case(known))
@@ -93,6 +99,11 @@ impl InputMessage {
             && !is_hex(sum, 64)
         {
             return Err(invalid("SHA256", sum, "not 64 hexadecimal digits"));
+        }
+        if let Some(text) = message.once("Salvage")?
+            && !text.eq_ignore_ascii_case(SALVAGE)
+        {
+            return Err(invalid("Salvage", text, "not `yes`"));
         }
         let mut input = Self::lenient(message);
         input.date = date;
@@ -140,6 +151,9 @@ impl InputMessage {
             sha256: text("SHA256")
                 .filter(|s| is_hex(s, 64))
                 .map(|s| s.to_ascii_lowercase()),
+            salvage: message
+                .get("Salvage")
+                .is_some_and(|text| text.eq_ignore_ascii_case(SALVAGE)),
             extra: message
                 .iter()
                 .filter(|(name, _)| !is_known(name))
@@ -168,6 +182,7 @@ impl InputMessage {
         put("OutputBucket", self.output_bucket.as_deref());
         put("OriginalLocation", self.original_location.as_deref());
         put("SHA256", self.sha256.as_deref());
+        put("Salvage", self.salvage.then_some(SALVAGE));
         for (name, value) in self.extra.iter().filter(|(name, _)| !is_known(name)) {
             message.append(name, value);
         }
@@ -342,10 +357,11 @@ pub(super) mod properties {
             options in prop::collection::vec(prop::option::of(text()), 4),
             output_bucket in prop::option::of("[a-z0-9-]{3,63}"),
             sha256 in prop::option::of("[0-9a-f]{64}"),
+            salvage in any::<bool>(),
             extra in prop::collection::btree_map("X-[A-Z]{1,8}", text(), 0..4),
         ) -> InputMessage {
             InputMessage {
-                bucket, input_key, original_file_name, size, output_bucket, sha256,
+                bucket, input_key, original_file_name, size, output_bucket, sha256, salvage,
                 date: date.map(|s| Timestamp::from_second(s).expect("in range")),
                 batch: options[0].clone(),
                 preset: options[1].clone(),

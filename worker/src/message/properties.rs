@@ -244,6 +244,7 @@ proptest! {
             output_bucket: Some(values[6].clone()),
             original_location: Some(values[7].clone()),
             sha256: Some(values[8].clone()),
+            salvage: true,
             extra: names.iter().map(|name| (name.clone(), values[0].clone())).collect(),
         };
         let time = Timestamp::from_second(1_172_021_294).expect("in range");
@@ -255,13 +256,16 @@ proptest! {
             instance_id: Some(values[11].clone()),
             service_read: time,
             service_write: time,
+            processing_milliseconds: Some(2345),
             status: Status::Failed,
+            left_out: Some(values[1].clone()),
+            warning: Some(values[2].clone()),
             error: Some(values[0].clone()),
         };
         let known = [
             "Bucket", "InputKey", "OriginalFileName", "Size", "Batch", "Preset", "Preset-Definition", "OutputBucket",
-            "OriginalLocation", "SHA256", "Server", "Host", "Instance-ID", "Service-Read", "Service-Write", "Status",
-            "Error",
+            "OriginalLocation", "SHA256", "Salvage", "Server", "Host", "Instance-ID", "Service-Read", "Service-Write", "Status",
+            "Processing-Seconds", "Left-Out", "Warning", "Error",
         ];
         for message in [input.to_message(), status.to_message()] {
             let text = message.to_string();

@@ -53,27 +53,37 @@ pub struct StatusMessage {
     pub service_read: Timestamp,
     /// `Service-Write`: when this message was written.
     pub service_write: Timestamp,
+    /// `Processing-Seconds`: the time between the two, to the millisecond; the dates have whole seconds.
+    pub processing_milliseconds: Option<u64>,
     /// `Status`: absent (2007) means converted.
     pub status: Status,
-    /// `Error`: why it failed, for a person. May hold text of a stranger's file.
+    /// `Left-Out`: what of the input is in no output, and why, as [`join_left_out`] writes it. May hold text of a stranger's
+    /// file, as the next two.
+    pub left_out: Option<String>,
+    /// `Warning`: what the outputs lack because the input is damaged.
+    pub warning: Option<String>,
+    /// `Error`: why it failed, for a person.
     pub error: Option<String>,
 }
 
 /// The names that the service adds, in the order in which they are written.
-const KNOWN: [&str; 8] = [
+const KNOWN: [&str; 11] = [
     "OutputKey",
     "Server",
     "Host",
     "Instance-ID",
     "Service-Read",
     "Service-Write",
+    "Processing-Seconds",
     "Status",
+    "Left-Out",
+    "Warning",
     "Error",
 ];
 
-/// The longest `Error` that is written, in characters. A reason is a sentence or two; a hostile
+/// The longest `Left-Out`, `Warning` and `Error` that are written, in characters. A reason is a sentence or two; a hostile
 /// file can make ffmpeg print without end, and the message must stay sendable.
-const MAX_ERROR_CHARS: usize = 1000;
+const MAX_REMARK_CHARS: usize = 1000;
 
 impl StatusMessage {
     /// Reads the headers of a status message.
@@ -110,14 +120,26 @@ impl StatusMessage {
             instance_id: message.once("Instance-ID")?.map(str::to_owned),
             service_read: date("Service-Read")?,
             service_write: date("Service-Write")?,
+            processing_milliseconds: match message.once("Processing-Seconds")? {
+                Some(text) => Some(milliseconds(text).ok_or_else(|| {
+                    invalid(
+                        "Processing-Seconds",
+                        text,
+                        "not seconds with three decimals",
+                    )
+                })?),
+                None => None,
+            },
             status,
+            left_out: message.once("Left-Out")?.map(str::to_owned),
+            warning: message.once("Warning")?.map(str::to_owned),
             error: message.once("Error")?.map(str::to_owned),
         })
     }
 
     /// Writes the headers: the input's first, then the article's in the article's order, then
-    /// `Status` and `Error`. Headers of the input that have a name of these (boto's input
-    /// messages have `Host`) are replaced. `Error` is cut to 1000 characters.
+    /// `Status`, `Left-Out`, `Warning` and `Error`. Headers of the input that have a name of these (boto's input
+    /// messages have `Host`) are replaced. The last three are cut to 1000 characters.
     pub fn to_message(&self) -> Message {
         let mut input = self.input.clone();
         drop_status_headers(&mut input);
@@ -136,12 +158,22 @@ impl StatusMessage {
         );
         put("Service-Read", &dates::write(self.service_read));
         put("Service-Write", &dates::write(self.service_write));
+        if let Some(spent) = self.processing_milliseconds {
+            let seconds = format!("{}.{:03}", spent / 1000, spent % 1000);
+            put("Processing-Seconds", &seconds);
+        }
         put("Status", &self.status.to_string());
-        let error = self.error.as_deref().unwrap_or_default();
-        put(
-            "Error",
-            &error.chars().take(MAX_ERROR_CHARS).collect::<String>(),
-        );
+        for (name, remark) in [
+            ("Left-Out", &self.left_out),
+            ("Warning", &self.warning),
+            ("Error", &self.error),
+        ] {
+            let remark = remark.as_deref().unwrap_or_default();
+            put(
+                name,
+                &remark.chars().take(MAX_REMARK_CHARS).collect::<String>(),
+            );
+        }
         message
     }
 }
@@ -219,6 +251,22 @@ fn parse_outputs(text: &str) -> Result<Vec<OutputKey>, MessageError> {
         outputs.push(output);
     }
     Ok(outputs)
+}
+
+/// Seconds with three decimals, in milliseconds.
+fn milliseconds(text: &str) -> Option<u64> {
+    let (whole, part) = text.split_once('.')?;
+    let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    if !is_digits(whole) || !is_digits(part) || part.len() != 3 {
+        return None;
+    }
+    let whole: u64 = whole.parse().ok()?;
+    whole.checked_mul(1000)?.checked_add(part.parse().ok()?)
+}
+
+/// What is left out, with `; ` between; `None` if nothing is.
+pub fn join_left_out(left_out: &[String]) -> Option<String> {
+    (!left_out.is_empty()).then(|| left_out.join("; "))
 }
 
 fn drop_status_headers(input: &mut InputMessage) {
@@ -352,6 +400,9 @@ mod properties {
             instance_id in prop::option::of("i-[0-9a-f]{17}"),
             read_at in 0_i64..253_402_207_200,
             failed in any::<bool>(),
+            processing_milliseconds in prop::option::of(any::<u64>()),
+            left_out in prop::option::of("[!-~][ -~]{0,60}[!-~]"),
+            warning in prop::option::of("[!-~][ -~]{0,60}[!-~]"),
             error in prop::option::of("[!-~][ -~]{0,60}[!-~]"),
         ) {
             let time = Timestamp::from_second(read_at).expect("in range");
@@ -366,7 +417,10 @@ mod properties {
                 host, instance_id,
                 service_read: time,
                 service_write: time,
+                processing_milliseconds,
                 status: if failed { Status::Failed } else { Status::Converted },
+                left_out,
+                warning,
                 error,
             };
             let text = status.to_message().to_string();

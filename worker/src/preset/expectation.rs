@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use crate::picture::Colors;
+
 /// What an output of a preset must be, or it isn't published.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -17,6 +19,16 @@ pub struct Expectation {
     /// How many of the input's audio streams the output has.
     #[serde(default, skip_serializing_if = "AudioStreams::is_first")]
     pub audio_streams: AudioStreams,
+    /// The input's subtitles, as far as they are letters, are in this form; [`Expectation::COPY`]: all that it takes, in theirs.
+    /// `None`: it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subtitles: Option<String>,
+    /// Its colours; `None`: the input's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub color: Option<ColorKind>,
+    /// Its pixels are square.
+    #[serde(default, skip_serializing_if = "super::is_false")]
+    pub square: bool,
     /// Width and height.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<Size>,
@@ -40,6 +52,14 @@ pub enum AudioStreams {
     All,
 }
 
+/// What colours an output must have, whatever the input's are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ColorKind {
+    /// BT.709 in 8 bits, as any screen shows it.
+    Sdr,
+}
+
 /// The size that an output must have. "The input's shape" is that of its pictures as stored or as
 /// shown (with oblong pixels made square), upright or on its side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +72,8 @@ pub enum Size {
     Even,
     /// The input's shape in a box, never larger than the input.
     Within(u32, u32),
+    /// The input's shape as shown, as large as the box allows.
+    Fit(u32, u32),
     /// That wide, with the input's shape.
     Width(u32),
 }
@@ -93,6 +115,9 @@ impl Expectation {
             (Some(_), _, None, None) => Err("`expect` with `video` needs a `rate` or `pictures`"),
             (Some(_), _, Some(_), Some(_)) => Err("`expect` has both a `rate` and `pictures`"),
             (Some(_), _, None, Some(0)) => Err("`expect` has no `pictures`"),
+            (Some(video), ..) if self.color.is_some() && video == Self::COPY => {
+                Err("`expect` has a `color`, and its `video` is copied")
+            }
             (Some(_), _, None, Some(_)) if self.audio.is_some() => {
                 Err("`expect` has both `pictures` and `audio`")
             }
@@ -101,6 +126,25 @@ impl Expectation {
             }
             _ => Ok(()),
         }
+    }
+}
+
+impl Expectation {
+    /// What is done to the colours of pictures for it.
+    pub(super) fn colors(&self) -> Colors {
+        match (self.color, self.video.as_deref()) {
+            (None, _) => Colors::Source,
+            (Some(ColorKind::Sdr), Some("mjpeg" | "webp")) => Colors::Jpeg,
+            (Some(ColorKind::Sdr), Some("gif" | "png" | "apng")) => Colors::Rgb,
+            (Some(ColorKind::Sdr), _) => Colors::Film,
+        }
+    }
+
+    /// Whether the pictures are coded anew.
+    pub fn recodes_video(&self) -> bool {
+        self.video
+            .as_deref()
+            .is_some_and(|codec| codec != Self::COPY)
     }
 }
 
@@ -117,6 +161,7 @@ enum SizeForm {
     Sides([u32; 2]),
     Word(String),
     Within(WithinForm),
+    Fit(FitForm),
     Width(WidthForm),
 }
 
@@ -128,13 +173,19 @@ struct WithinForm {
 
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
+struct FitForm {
+    fit: [u32; 2],
+}
+
+#[derive(Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
 struct WidthForm {
     width: u32,
 }
 
 impl<'de> Deserialize<'de> for Size {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        const FORMS: &str = "a size is [width, height], \"source\", \"even\", { within = [width, height] } or { width = N }";
+        const FORMS: &str = "a size is [width, height], \"source\", \"even\", { within = [width, height] }, { fit = [width, height] } or { width = N }";
         let form = SizeForm::deserialize(deserializer).map_err(|_| de::Error::custom(FORMS))?;
         match form {
             SizeForm::Sides([width, height]) if width > 0 && height > 0 => {
@@ -145,6 +196,9 @@ impl<'de> Deserialize<'de> for Size {
             SizeForm::Within(WithinForm {
                 within: [width, height],
             }) if width > 0 && height > 0 => Ok(Self::Within(width, height)),
+            SizeForm::Fit(FitForm {
+                fit: [width, height],
+            }) if width > 0 && height > 0 => Ok(Self::Fit(width, height)),
             SizeForm::Width(WidthForm { width }) if width > 0 => Ok(Self::Width(width)),
             _ => Err(de::Error::custom(FORMS)),
         }
@@ -159,6 +213,9 @@ impl Serialize for Size {
             Self::Even => SizeForm::Word("even".to_owned()),
             Self::Within(width, height) => SizeForm::Within(WithinForm {
                 within: [width, height],
+            }),
+            Self::Fit(width, height) => SizeForm::Fit(FitForm {
+                fit: [width, height],
             }),
             Self::Width(width) => SizeForm::Width(WidthForm { width }),
         }

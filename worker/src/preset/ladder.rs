@@ -6,7 +6,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::plan::prepare;
 use super::{Expectation, Facts, Output, Size};
+use crate::picture::Picture;
 
 /// The master playlist's name, by convention.
 pub(super) const MASTER: &str = "master.m3u8";
@@ -93,7 +95,16 @@ impl Ladder {
             }
         }
         put(&["-threads", &threads.to_string()]);
-        put(&output.args.iter().map(String::as_str).collect::<Vec<_>>());
+        let mut own = output.args.clone();
+        let mut filters = String::new();
+        if let Some(picture) = &facts.picture {
+            prepare(&mut own, &output.expect, picture, Picture::TO_THE_NEXT);
+            // Each rung has filters of its own.
+            if let Some(at) = own.iter().position(|word| word == "-vf") {
+                filters = own.drain(at..at + 2).skip(1).collect::<String>() + ",";
+            }
+        }
+        put(&own.iter().map(String::as_str).collect::<Vec<_>>());
         let mut streams = Vec::new();
         for (index, rung) in rungs.iter().enumerate() {
             let height = rung.height;
@@ -103,7 +114,7 @@ impl Ladder {
                 side("iw"),
                 side("ih")
             );
-            put(&[&format!("-filter:v:{index}"), &scale]);
+            put(&[&format!("-filter:v:{index}"), &format!("{filters}{scale}")]);
             put(&[&format!("-maxrate:v:{index}"), &format!("{}k", rung.video)]);
             put(&[
                 &format!("-bufsize:v:{index}"),
@@ -118,7 +129,10 @@ impl Ladder {
             }
         }
         // The same moments in all sizes, so that a player can change between them.
-        let keys = format!("expr:gte(t,n_forced*{})", self.segment_seconds);
+        let keys = format!(
+            "expr:if(isnan(prev_forced_t),1,gte(t,prev_forced_t+{}))",
+            self.segment_seconds
+        );
         put(&["-force_key_frames", &keys]);
         put(&["-f", "hls", "-hls_time", &self.segment_seconds.to_string()]);
         put(&["-hls_playlist_type", "vod", "-hls_segment_type", "fmp4"]);

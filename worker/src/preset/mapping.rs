@@ -1,24 +1,11 @@
 //! A preset says which kinds of streams it takes (`-map 0:a?`); here that becomes which ones, of those that were found
-//! usable. And AAC gets a layout that players know, and bits for each of its channels.
+//! usable, and what each needs in the output's container. AAC gets a layout that players know, and bits for each of its
+//! channels.
 
-/// The streams of an input that may be taken, in the file's order. Indexes are ffmpeg's.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Streams {
-    /// Moving pictures.
-    pub videos: Vec<usize>,
-    /// The first of them is H.265.
-    pub hevc: bool,
-    pub sounds: Vec<Sound>,
-    pub subtitles: Vec<usize>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Sound {
-    pub index: usize,
-    pub channels: u32,
-    /// The one that players play unless asked for another.
-    pub default: bool,
-}
+use super::streams::{
+    Named, Sound, Streams, is_text, recoded, takes_attachments, takes_cover, takes_data,
+    takes_subtitle,
+};
 
 /// Bits a second for each channel of AAC: with less, music is heard to suffer.
 const AAC_BITS_A_CHANNEL: u32 = 64_000;
@@ -34,52 +21,115 @@ pub(crate) fn aac_layout(channels: u32) -> Option<&'static str> {
     }
 }
 
-impl Streams {
-    /// The sound that is taken where one is.
-    pub fn first_sound(&self) -> Option<&Sound> {
-        let default = self.sounds.iter().find(|sound| sound.default);
-        default.or(self.sounds.first())
-    }
+/// The arguments of one output, whose last is its name, on their way to ffmpeg.
+struct OutputArgs<'a> {
+    streams: &'a Streams,
+    args: Vec<String>,
+}
 
+impl Streams {
     /// ffmpeg's output arguments with the streams by their indexes.
     pub(super) fn resolve(&self, args: &[String]) -> Vec<String> {
         let mut resolved = Vec::new();
         let mut output = Vec::new();
-        let mut words = args.iter();
-        while let Some(word) = words.next() {
+        for word in args {
             output.push(word.clone());
-            if word == "-map"
-                && let Some(specifier) = words.next()
-            {
-                output.pop();
-                for one in self.maps(specifier) {
-                    output.extend(["-map".to_owned(), one]);
-                }
-            } else if is_output(word) {
-                let output = self.with_tag(std::mem::take(&mut output));
-                resolved.extend(self.with_layouts(output));
+            if is_output(word) {
+                let mut output = OutputArgs {
+                    streams: self,
+                    args: std::mem::take(&mut output),
+                };
+                output.resolve();
+                resolved.extend(output.args);
             }
         }
         resolved.extend(output);
         resolved
     }
+}
+
+impl OutputArgs<'_> {
+    fn resolve(&mut self) {
+        let muxer = self.value("-f").unwrap_or_default();
+        self.map(&muxer);
+        // Each of these stands before the name, and none is the preset's own choice.
+        let name = self.args.pop();
+        self.recode(&muxer);
+        self.tag(&muxer);
+        self.name_sounds(&muxer);
+        self.lay_out();
+        self.keep_makers_tags(&muxer);
+        self.args.extend(name);
+    }
+
+    /// The last value of an option.
+    fn value(&self, option: &str) -> Option<String> {
+        let mut pairs = self.args.windows(2).rev();
+        pairs
+            .find(|pair| pair[0] == option)
+            .map(|pair| pair[1].clone())
+    }
+
+    fn has(&self, options: &[&str]) -> bool {
+        self.args
+            .iter()
+            .any(|word| options.contains(&word.as_str()))
+    }
+
+    fn put(&mut self, words: &[&str]) {
+        self.args
+            .extend(words.iter().map(|word| (*word).to_owned()));
+    }
+
+    /// Indexes in place of kinds.
+    fn map(&mut self, muxer: &str) {
+        let becomes_text = self.value("-c:s").is_some_and(|encoder| encoder != "copy");
+        let args = std::mem::take(&mut self.args);
+        let mut words = args.into_iter();
+        while let Some(word) = words.next() {
+            if word != "-map" {
+                self.args.push(word);
+                continue;
+            }
+            let Some(specifier) = words.next() else {
+                return;
+            };
+            for one in self.maps(&specifier, muxer, becomes_text) {
+                self.args.extend(["-map".to_owned(), one]);
+            }
+        }
+    }
 
     /// What a specifier stands for; itself where it stands for nothing and must not, or isn't known.
-    fn maps(&self, specifier: &str) -> Vec<String> {
+    fn maps(&self, specifier: &str, muxer: &str, becomes_text: bool) -> Vec<String> {
         let (kind, optional) = match specifier.strip_suffix('?') {
             Some(kind) => (kind, true),
             None => (specifier, false),
         };
+        let streams = self.streams;
+        let those = |list: &[Named], taken: &dyn Fn(&str) -> bool| -> Vec<usize> {
+            let taken = list.iter().filter(|one| taken(&one.codec));
+            taken.map(|one| one.index).collect()
+        };
         let found: Vec<usize> = match kind {
-            "0:V:0" => self.videos.first().copied().into_iter().collect(),
-            "0:V" => self.videos.clone(),
-            "0:a:0" => self
+            "0:V:0" => streams
+                .videos
+                .first()
+                .map(|one| one.index)
+                .into_iter()
+                .collect(),
+            "0:V" => those(&streams.videos, &|_| true),
+            "0:a:0" => streams
                 .first_sound()
                 .map(|one| one.index)
                 .into_iter()
                 .collect(),
-            "0:a" => self.sounds.iter().map(|one| one.index).collect(),
-            "0:s" => self.subtitles.clone(),
+            "0:a" => streams.sounds.iter().map(|one| one.index).collect(),
+            "0:s" if becomes_text => those(&streams.subtitles, &is_text),
+            "0:s" => those(&streams.subtitles, &|codec| takes_subtitle(muxer, codec)),
+            "0:disp:attached_pic" => those(&streams.covers, &|codec| takes_cover(muxer, codec)),
+            "0:d" => those(&streams.data, &|codec| takes_data(muxer, codec)),
+            "0:t" => those(&streams.attachments, &|_| takes_attachments(muxer)),
             _ => return vec![specifier.to_owned()],
         };
         if found.is_empty() && !optional {
@@ -88,60 +138,97 @@ impl Streams {
         found.iter().map(|index| format!("0:{index}")).collect()
     }
 
-    /// H.265 that is copied into MP4 is called `hvc1` there, without which Apple's players show nothing.
-    fn with_tag(&self, mut output: Vec<String>) -> Vec<String> {
-        let has = |option: &str, value: &str| {
-            output
-                .windows(2)
-                .any(|pair| pair[0] == option && pair[1] == value)
-        };
-        if self.hevc && has("-c", "copy") && has("-f", "mp4") {
-            let name = output.pop();
-            output.extend(["-tag:v:0", "hvc1"].map(str::to_owned));
-            output.extend(name);
-        }
-        output
+    /// The indexes that are mapped, in the output's order.
+    fn mapped(&self) -> impl Iterator<Item = usize> {
+        self.args
+            .windows(2)
+            .filter(|pair| pair[0] == "-map")
+            .filter_map(|pair| pair[1].strip_prefix("0:")?.parse().ok())
     }
 
-    /// The arguments of one output, whose last is its name, with a layout and a rate for each sound that becomes AAC, unless
-    /// the preset gives its own.
-    fn with_layouts(&self, mut output: Vec<String>) -> Vec<String> {
-        let has = |names: &[&str]| output.iter().any(|word| names.contains(&word.as_str()));
-        let is_aac = output
-            .windows(2)
-            .any(|pair| pair[0] == "-c:a" && pair[1] == "aac");
-        if !is_aac
-            || has(&[
-                "-af",
-                "-filter:a",
-                "-ac",
-                "-ac:a",
-                "-channel_layout",
-                "-ch_layout",
-            ])
-        {
-            return output;
+    fn sounds(&self) -> Vec<&Sound> {
+        let sound = |index| self.streams.sounds.iter().find(|one| one.index == index);
+        self.mapped().filter_map(sound).collect()
+    }
+
+    fn copies(&self) -> bool {
+        self.value("-c").is_some_and(|encoder| encoder == "copy")
+    }
+
+    /// What is copied and the container has no name for is coded so that nothing of it is lost.
+    fn recode(&mut self, muxer: &str) {
+        if !self.copies() {
+            return;
         }
-        let given: Vec<(String, u32)> = output
+        let subtitle = |index| self.streams.subtitles.iter().find(|one| one.index == index);
+        let subtitles = self.mapped().filter_map(subtitle).enumerate();
+        let mut options: Vec<String> = subtitles
+            .filter_map(|(n, one)| Some((n, recoded(muxer, &one.codec, 0)?)))
+            .flat_map(|(n, encoder)| [format!("-c:s:{n}"), encoder.to_owned()])
+            .collect();
+        let sounds = self.sounds().into_iter().enumerate();
+        options.extend(
+            sounds
+                .filter_map(|(n, one)| Some((n, recoded(muxer, &one.codec, one.bits)?)))
+                .flat_map(|(n, encoder)| [format!("-c:a:{n}"), encoder.to_owned()]),
+        );
+        self.args.extend(options);
+    }
+
+    /// H.265 that is copied into MP4 is called `hvc1` there, without which Apple's players show nothing. MPEG-4 of AVI has a
+    /// picture a packet elsewhere.
+    fn tag(&mut self, muxer: &str) {
+        let Some(video) = self.streams.videos.first().filter(|_| self.copies()) else {
+            return;
+        };
+        match video.codec.as_str() {
+            "hevc" if is_mp4(muxer) => self.put(&["-tag:v:0", "hvc1"]),
+            "mpeg4" if self.streams.is_avi => self.put(&["-bsf:v:0", "mpeg4_unpack_bframes"]),
+            _ => {}
+        }
+    }
+
+    /// MP4 has a title for the film only; what a stream is called stands with its handler.
+    fn name_sounds(&mut self, muxer: &str) {
+        if !is_mp4(muxer) {
+            return;
+        }
+        let titles: Vec<String> = self.sounds().iter().map(|one| one.title.clone()).collect();
+        for (n, title) in titles.iter().enumerate().filter(|(_, t)| !t.is_empty()) {
+            self.put(&[
+                &format!("-metadata:s:a:{n}"),
+                &format!("handler_name={title}"),
+            ]);
+        }
+    }
+
+    /// A layout and a rate for each sound that becomes AAC, unless the preset gives its own.
+    fn lay_out(&mut self) {
+        const OWN: [&str; 6] = [
+            "-af",
+            "-filter:a",
+            "-ac",
+            "-ac:a",
+            "-channel_layout",
+            "-ch_layout",
+        ];
+        if self.value("-c:a").as_deref() != Some("aac") || self.has(&OWN) {
+            return;
+        }
+        let given: Vec<(String, u32)> = self
+            .args
             .windows(2)
             .filter(|pair| pair[0].starts_with("-b:a"))
             .filter_map(|pair| Some((pair[0].clone(), bits_a_second(&pair[1])?)))
             .collect();
-        let channels: Vec<u32> = output
-            .windows(2)
-            .filter(|pair| pair[0] == "-map")
-            .filter_map(|pair| pair[1].strip_prefix("0:")?.parse::<usize>().ok())
-            .filter_map(|index| self.sounds.iter().find(|sound| sound.index == index))
-            .map(|sound| sound.channels)
-            .collect();
-        let name = output.pop();
+        let channels: Vec<u32> = self.sounds().iter().map(|one| one.channels).collect();
         for (number, channels) in channels.into_iter().enumerate() {
             let Some(layout) = aac_layout(channels) else {
                 continue;
             };
-            output.extend([
-                format!("-filter:a:{number}"),
-                format!("aformat=channel_layouts={layout}"),
+            self.put(&[
+                &format!("-filter:a:{number}"),
+                &format!("aformat=channel_layouts={layout}"),
             ]);
             let least = AAC_BITS_A_CHANNEL * channels_of(layout);
             let option = format!("-b:a:{number}");
@@ -150,14 +237,33 @@ impl Streams {
                 .iter()
                 .rfind(|(name, _)| *name == option || name == "-b:a");
             if bits.is_some_and(|(_, bits)| *bits < least) {
-                output.extend([option, least.to_string()]);
+                self.put(&[&option, &least.to_string()]);
             }
         }
-        output.extend(name);
-        output
+    }
+
+    /// As QuickTime writes them.
+    fn keep_makers_tags(&mut self, muxer: &str) {
+        const KEEP: &str = "+use_metadata_tags";
+        // What the input's container says of itself is none.
+        const BRANDS: [&str; 3] = ["major_brand=", "minor_version=", "compatible_brands="];
+        if !self.streams.has_makers_tags || !is_mp4(muxer) {
+            return;
+        }
+        let at = self.args.iter().rposition(|word| word == "-movflags");
+        match at.and_then(|at| self.args.get_mut(at + 1)) {
+            Some(flags) => flags.push_str(KEEP),
+            None => self.put(&["-movflags", KEEP]),
+        }
+        for brand in BRANDS {
+            self.put(&["-metadata", brand]);
+        }
     }
 }
 
+fn is_mp4(muxer: &str) -> bool {
+    ["mp4", "mov", "ipod"].contains(&muxer)
+}
 fn channels_of(layout: &str) -> u32 {
     match layout {
         "mono" => 1,
@@ -184,20 +290,30 @@ fn is_output(word: &str) -> bool {
 mod tests {
     use super::*;
 
+    fn named(index: usize, codec: &str) -> Named {
+        Named {
+            index,
+            codec: codec.to_owned(),
+            ..Named::default()
+        }
+    }
+
     fn streams(channels: &[u32]) -> Streams {
         Streams {
-            videos: vec![0],
-            hevc: false,
+            videos: vec![named(0, "h264")],
             sounds: channels
                 .iter()
                 .enumerate()
                 .map(|(number, channels)| Sound {
                     index: number + 2,
+                    codec: "ac3".to_owned(),
                     channels: *channels,
                     default: number == 1,
+                    ..Sound::default()
                 })
                 .collect(),
-            subtitles: vec![9],
+            subtitles: vec![named(9, "subrip"), named(10, "dvd_subtitle")],
+            ..Streams::default()
         }
     }
 
@@ -212,9 +328,9 @@ mod tests {
         assert_eq!(
             resolved(
                 &two,
-                "-map 0:V:0 -map 0:a? -map 0:s? -c copy file:output.mkv"
+                "-map 0:V:0 -map 0:a? -map 0:s? -c copy -f matroska file:output.mkv"
             ),
-            "-map 0:0 -map 0:2 -map 0:3 -map 0:9 -c copy file:output.mkv"
+            "-map 0:0 -map 0:2 -map 0:3 -map 0:9 -map 0:10 -c copy -f matroska file:output.mkv"
         );
         assert_eq!(
             resolved(&two, "-map 0:a:0? -c copy file:output.m4a"),
@@ -263,7 +379,7 @@ mod tests {
     #[test]
     fn copied_hevc_has_the_tag_that_apple_knows() {
         let hevc = Streams {
-            hevc: true,
+            videos: vec![named(0, "hevc")],
             ..streams(&[])
         };
         assert_eq!(
@@ -273,6 +389,71 @@ mod tests {
         assert_eq!(
             resolved(&hevc, "-map 0:V -c copy -f matroska file:output.mkv"),
             "-map 0:0 -c copy -f matroska file:output.mkv"
+        );
+        let divx = Streams {
+            videos: vec![named(0, "mpeg4")],
+            is_avi: true,
+            ..streams(&[])
+        };
+        assert_eq!(
+            resolved(&divx, "-map 0:V -c copy -f mp4 file:output.mp4"),
+            "-map 0:0 -c copy -f mp4 -bsf:v:0 mpeg4_unpack_bframes file:output.mp4"
+        );
+    }
+
+    #[test]
+    fn only_letters_become_letters() {
+        assert_eq!(
+            resolved(
+                &streams(&[]),
+                "-map 0:V:0 -map 0:s? -c:v libx264 -c:s mov_text -f mp4 file:output.mp4"
+            ),
+            "-map 0:0 -map 0:9 -c:v libx264 -c:s mov_text -f mp4 file:output.mp4"
+        );
+    }
+
+    #[test]
+    fn what_a_container_has_no_name_for_is_recoded() {
+        let mut camcorder = streams(&[2]);
+        camcorder.sounds[0].codec = "pcm_bluray".to_owned();
+        camcorder.sounds[0].bits = 16;
+        camcorder.subtitles = vec![named(4, "ass"), named(5, "mov_text")];
+        assert_eq!(
+            resolved(
+                &camcorder,
+                "-map 0:a? -map 0:s? -c copy -f matroska file:output.mkv"
+            ),
+            "-map 0:2 -map 0:4 -map 0:5 -c copy -f matroska -c:s:1 srt -c:a:0 pcm_s16le file:output.mkv"
+        );
+    }
+
+    #[test]
+    fn covers_fonts_names_and_makers_tags_are_kept_where_there_is_a_place() {
+        let mut song = streams(&[2]);
+        song.covers = vec![named(1, "png"), named(7, "webp")];
+        song.attachments = vec![named(8, "ttf")];
+        song.sounds[0].title = "Film".to_owned();
+        song.has_makers_tags = true;
+        assert_eq!(
+            resolved(
+                &song,
+                "-map 0:a:0 -map 0:disp:attached_pic? -map 0:t? -c copy -movflags +faststart -f ipod file:output.m4a"
+            ),
+            "-map 0:2 -map 0:1 -c copy -movflags +faststart+use_metadata_tags -f ipod \
+             -metadata:s:a:0 handler_name=Film -metadata major_brand= -metadata minor_version= \
+             -metadata compatible_brands= file:output.m4a"
+        );
+        assert_eq!(
+            resolved(
+                &song,
+                "-map 0:a:0 -map 0:t? -c copy -f matroska file:output.mka"
+            ),
+            "-map 0:2 -map 0:8 -c copy -f matroska file:output.mka"
+        );
+        assert_eq!(
+            resolved(&song, "-map 0:V:0 -c copy -f mov file:output.mov"),
+            "-map 0:0 -c copy -f mov -movflags +use_metadata_tags -metadata major_brand= \
+             -metadata minor_version= -metadata compatible_brands= file:output.mov"
         );
     }
 

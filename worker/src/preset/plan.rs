@@ -1,7 +1,11 @@
 //! From a preset and an input's facts to ffmpeg's arguments, and to what must come of them. Pure.
 
+use std::collections::BTreeSet;
+
 use super::ladder::{MASTER, MEDIA_MIME, PLAYLIST_MIME};
-use super::{Expectation, Output, Preset, Streams, grammar};
+use super::limits;
+use super::{Expectation, Output, Preset, Rate, Streams, grammar};
+use crate::picture::Picture;
 
 /// What of an input decides the arguments.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -13,23 +17,38 @@ pub struct Facts {
     pub seconds: f64,
     /// It has sound.
     pub sound: bool,
-    /// Codecs of its video, audio and subtitle streams.
+    /// Codecs that a container must take to hold all of it.
     pub codecs: Vec<String>,
     /// The streams that may be taken; `None` where there is no file, and kinds of streams are shown.
     pub streams: Option<Streams>,
+    /// It is converted as far as it decodes.
+    pub salvage: bool,
+    /// What is known of its pictures, if they were looked at.
+    pub picture: Option<Picture>,
 }
 
 /// One run of ffmpeg.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Plan {
     /// Threads of decoder and filters.
     pub threads: u32,
-    /// Streams are copied, so packets without a time must be given one when read.
-    pub copies: bool,
+    /// Options of the input.
+    pub input: Vec<String>,
+    /// However much of the input can't be decoded, the rest is converted.
+    pub salvages: bool,
     /// Everything after the input, the names of outputs in it.
     pub args: Vec<String>,
     /// What must be there afterwards, in the order in which it is told.
     pub files: Vec<PlannedFile>,
+}
+
+impl Plan {
+    /// The input's streams that are in any output, by index.
+    pub fn taken(&self) -> BTreeSet<usize> {
+        let maps = self.args.windows(2).filter(|pair| pair[0] == "-map");
+        maps.filter_map(|pair| pair[1].strip_prefix("0:")?.parse().ok())
+            .collect()
+    }
 }
 
 /// One file that ffmpeg writes.
@@ -64,6 +83,8 @@ impl Facts {
             sound: true,
             codecs: vec!["h264".to_owned(), "aac".to_owned()],
             streams: None,
+            salvage: false,
+            picture: None,
         }
     }
 }
@@ -73,8 +94,9 @@ impl Preset {
     /// the first one that comes to something counts.
     ///
     /// # Errors
-    /// A sentence, if no alternative takes the input's codecs.
+    /// A sentence, if no alternative takes the input's codecs, or an encoder can't take its pictures.
     pub fn plans(&self, facts: &Facts) -> Result<Vec<Plan>, String> {
+        limits::check(self, facts)?;
         let mut plans = self.plans_by_kind(facts)?;
         if let Some(streams) = &facts.streams {
             for plan in &mut plans {
@@ -91,11 +113,21 @@ impl Preset {
             .any(|one| one.expect.video.as_deref() == Some(Expectation::COPY))
     }
 
+    fn input_options(&self, facts: &Facts) -> Vec<String> {
+        if self.copies() {
+            // AVI and transport streams leave times out that other containers need.
+            return ["-fflags", "+genpts"].map(str::to_owned).into();
+        }
+        let picture = facts.picture.as_ref();
+        picture.map(Picture::input_options).unwrap_or_default()
+    }
+
     /// The same with streams named by their kinds.
     fn plans_by_kind(&self, facts: &Facts) -> Result<Vec<Plan>, String> {
         let mut plan = Plan {
             threads: self.threads,
-            copies: self.copies(),
+            input: self.input_options(facts),
+            salvages: facts.salvage,
             args: Vec::new(),
             files: Vec::new(),
         };
@@ -158,17 +190,11 @@ impl Preset {
         let file = format!("output.{}", output.tail());
         plan.args
             .extend(["-threads".to_owned(), self.threads.to_string()]);
-        let seconds = if facts.seconds > 0.0 {
-            format!("{:.3}", facts.seconds)
-        } else {
-            grammar::SECONDS.to_owned()
-        };
-        plan.args.extend(
-            output
-                .args
-                .iter()
-                .map(|arg| arg.replace(grammar::SECONDS, &seconds)),
-        );
+        let mut args = placed(output, facts);
+        if let Some(picture) = &facts.picture {
+            prepare(&mut args, &output.expect, picture, Picture::AS_CODED);
+        }
+        plan.args.extend(args);
         // `file:` keeps a name from being taken for a URL or an option.
         plan.args.push(format!("file:{file}"));
         plan.files.push(PlannedFile {
@@ -200,6 +226,67 @@ impl Preset {
             put(media, MEDIA_MIME, Check::Media(rung.expect(&output.expect)));
         }
     }
+}
+
+/// An output's own arguments, with the length of the film in them.
+fn placed(output: &Output, facts: &Facts) -> Vec<String> {
+    let seconds = if facts.seconds > 0.0 {
+        format!("{:.3}", facts.seconds)
+    } else {
+        grammar::SECONDS.to_owned()
+    };
+    let args = output.args.iter();
+    args.map(|arg| arg.replace(grammar::SECONDS, &seconds))
+        .collect()
+}
+
+/// Options that name the filters of pictures.
+const FILTERS: [&str; 3] = ["-vf", "-filter:v", "-filter:v:0"];
+
+/// Adds what the film's own pictures need to the arguments of an output that codes them anew; `durations`: how long each is
+/// shown, see [`Picture::duration_options`].
+pub(super) fn prepare(
+    args: &mut Vec<String>,
+    expect: &Expectation,
+    picture: &Picture,
+    durations: &str,
+) {
+    if !expect.recodes_video() {
+        return;
+    }
+    let filters = picture.filters(expect.colors()).join(",");
+    if !filters.is_empty() {
+        match value_of(args, |option| FILTERS.contains(&option)) {
+            Some(own) => own.insert_str(0, &(filters + ",")),
+            None => args.extend(["-vf".to_owned(), filters]),
+        }
+    }
+    let encoder = value_of(args, |option| option == "-c:v").cloned();
+    let encoder = encoder.unwrap_or_default();
+    let parameters = picture.encoder_parameters(&encoder).join(":");
+    if !parameters.is_empty() {
+        let option = match encoder.as_str() {
+            "libx265" => "-x265-params",
+            _ => "-svtav1-params",
+        };
+        match value_of(args, |one| one == option) {
+            Some(own) => own.extend([":", &parameters]),
+            None => args.extend([option.to_owned(), parameters]),
+        }
+    }
+    let keeps_times = expect.rate == Some(Rate::Source);
+    let has_own = args
+        .iter()
+        .any(|word| word.starts_with("-bsf") || word == "-bf");
+    if keeps_times && !has_own {
+        args.extend(picture.duration_options(&encoder, durations));
+    }
+}
+
+/// The value of the last option that is meant.
+fn value_of(args: &mut [String], is_meant: impl Fn(&str) -> bool) -> Option<&mut String> {
+    let at = args.iter().rposition(|word| is_meant(word))?;
+    args.get_mut(at + 1)
 }
 
 #[cfg(test)]

@@ -84,7 +84,7 @@ prop_compose! {
         sound in any::<bool>(),
         codecs in prop::collection::vec("[a-z0-9_]{1,10}", 0..4),
     ) -> Facts {
-        Facts { width, height, seconds, sound, codecs, streams: None }
+        Facts { width, height, seconds, sound, codecs, ..Facts::default() }
     }
 }
 

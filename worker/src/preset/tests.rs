@@ -20,7 +20,7 @@ fn the_builtin_presets_are_well_formed() {
     );
     let ipod = &presets.get(DEFAULT).expect("the default exists").outputs[0];
     assert_eq!(ipod.mime, "video/quicktime");
-    assert_eq!(ipod.expect.size, Some(Size::Exact(320, 240)));
+    assert_eq!(ipod.expect.size, Some(Size::Fit(320, 240)));
     assert_eq!(ipod.expect.rate, Some(Rate::Exact(30_000, 1001)));
     let web = &presets.get("web").expect("exists").outputs[0];
     assert_eq!(
@@ -57,7 +57,7 @@ fn encoders_are_named() {
         let preset = Presets::builtin().get(name).expect("exists");
         preset.encoders().map(str::to_owned).collect::<Vec<_>>()
     };
-    assert_eq!(encoders("av1"), ["libsvtav1", "aac"]);
+    assert_eq!(encoders("av1"), ["libsvtav1", "aac", "mov_text"]);
     assert_eq!(encoders("thumbnails"), ["mjpeg", "mjpeg"]);
     assert!(encoders("remux").is_empty());
 }
@@ -79,7 +79,8 @@ fn faults_are_refused() {
             "mime = \"video/mp4\"",
             "mime = \"video/mp4\"\ncommand = \"rm\"",
         ),
-        ("size = [320, 240]", "size = [0, 240]"),
+        ("size = { fit = [320, 240] }", "size = { fit = [0, 240] }"),
+        ("color = \"sdr\"", "color = \"red\""),
         ("size = \"even\"", "size = \"odd\""),
         (
             "size = { width = 1280 }",

@@ -65,7 +65,8 @@ async fn a_film_is_described_and_nothing_is_converted() {
     let outputs = service
         .process_file(&input, &message(), work.path(), &Progress::default())
         .await
-        .expect("probes");
+        .expect("probes")
+        .outputs;
     assert_eq!(
         (outputs.len(), outputs[0].mime.as_str()),
         (1, "application/json")

@@ -3,7 +3,7 @@ use std::path::Path;
 use async_trait::async_trait;
 
 use crate::message::InputMessage;
-use crate::service::{OutputFile, Progress, Service, ServiceError, Task};
+use crate::service::{Made, OutputFile, Progress, Service, ServiceError, Task};
 use crate::sums::Sums;
 
 /// Writes the SHA-256 of each file into a file.
@@ -28,16 +28,16 @@ impl Service for Checksum {
         _message: &InputMessage,
         work: &Path,
         _progress: &Progress,
-    ) -> Result<Vec<OutputFile>, ServiceError> {
+    ) -> Result<Made, ServiceError> {
         let disk = |error: std::io::Error| ServiceError::Machine(error.to_string());
         let sums = Sums::of_file(input).await.map_err(disk)?;
         let path = work.join("sums.txt");
         std::fs::write(&path, sums.sha256_hex() + "\n").map_err(disk)?;
-        Ok(vec![OutputFile {
+        Ok(Made::from(vec![OutputFile {
             path,
             name: None,
             mime: "text/plain".to_owned(),
             certificate: None,
-        }])
+        }]))
     }
 }

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::tests::example;
 use super::*;
-use crate::message::{InputMessage, Message, StatusMessage};
+use crate::message::{InputMessage, Message, StatusMessage, join_left_out};
 use crate::mutation::{foreign, mutated, with_other_values};
 use crate::text::printable;
 
@@ -60,6 +60,8 @@ fn right() -> Vec<Verdict> {
     let failed = Verdict {
         status: Status::Failed,
         outputs: Vec::new(),
+        left_out: Vec::new(),
+        warning: Some("the last 3.0 s are missing".to_owned()),
         error: Some("no video".to_owned()),
         spent: None,
         ..one.clone()
@@ -97,11 +99,14 @@ fn check_told(verdict: &Verdict) -> Result<(), TestCaseError> {
         instance_id: verdict.instance_id.clone(),
         service_read: verdict.service_read,
         service_write: verdict.service_write,
+        processing_milliseconds: Some(2345),
         status: verdict.status,
+        left_out: join_left_out(&verdict.left_out),
+        warning: verdict.warning.clone(),
         error: verdict.error.clone(),
     };
     let text = told.to_message().to_string();
-    prop_assert!(text.lines().count() <= 12, "{}", text);
+    prop_assert!(text.lines().count() <= 15, "{}", text);
     let back = Message::parse(&text)
         .and_then(|m| StatusMessage::from_message(&m))
         .expect("reads");

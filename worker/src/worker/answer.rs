@@ -8,7 +8,7 @@ use super::job::{Done, Fault, Job};
 use super::request::{self, Request, Unfit};
 use crate::inbox::QueueError;
 use crate::message::dead_letter::{self, GivenUp};
-use crate::message::{Message, OutputKey, Status, StatusMessage};
+use crate::message::{Message, OutputKey, Status, StatusMessage, join_left_out};
 use crate::text::printable_short;
 use crate::verdict::Verdict;
 
@@ -21,6 +21,8 @@ const LONGEST_UNREADABLE_PAUSE: u64 = 900;
 struct Answer<'a> {
     outputs: Vec<OutputKey>,
     status: Status,
+    left_out: &'a [String],
+    warning: Option<&'a str>,
     error: Option<String>,
     /// The job that has a verdict.
     job: Option<&'a str>,
@@ -61,6 +63,8 @@ impl Job<'_> {
         let outcome = Answer {
             outputs: verdict.output_keys(),
             status: verdict.status,
+            left_out: &verdict.left_out,
+            warning: verdict.warning.as_deref(),
             error: verdict.error.clone(),
             job: Some(&verdict.job),
         };
@@ -72,6 +76,8 @@ impl Job<'_> {
         let outcome = Answer {
             outputs: Vec::new(),
             status: Status::Failed,
+            left_out: &[],
+            warning: None,
             error: Some(why.to_owned()),
             job: None,
         };
@@ -99,7 +105,10 @@ impl Job<'_> {
             instance_id: worker.machine.instance_id.clone(),
             service_read: self.held.read_at,
             service_write: written,
+            processing_milliseconds: self.processing_milliseconds(),
             status: answer.status,
+            left_out: join_left_out(answer.left_out),
+            warning: answer.warning.map(str::to_owned),
             error: answer.error,
         };
         worker
@@ -139,6 +148,12 @@ impl Job<'_> {
             .delete(&self.held.delivery)
             .await
             .map_err(lost)
+    }
+
+    /// From reading the input message to now.
+    fn processing_milliseconds(&self) -> Option<u64> {
+        let spent = self.worker.clock.now().duration_since(self.held.began);
+        u64::try_from(spent.as_millis()).ok()
     }
 
     fn now(&self) -> Timestamp {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
+use crate::dates;
 use crate::inbox::Delivery;
 use crate::service::Progress;
 
@@ -26,6 +27,8 @@ pub struct Held {
     pub(super) delivery: Delivery,
     /// When it was read.
     pub(super) read_at: Timestamp,
+    /// The same with parts of a second.
+    pub(super) began: Timestamp,
     /// How far the service is.
     pub(super) progress: Progress,
     now: Mutex<Now>,
@@ -56,10 +59,11 @@ pub struct Standing {
 }
 
 impl Held {
-    pub(super) fn new(delivery: Delivery, read_at: Timestamp) -> Self {
+    pub(super) fn new(delivery: Delivery, began: Timestamp) -> Self {
         Self {
             delivery,
-            read_at,
+            read_at: dates::whole_seconds(began),
+            began,
             progress: Progress::default(),
             now: Mutex::new(Now {
                 stage: Stage::Fetching,

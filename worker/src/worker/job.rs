@@ -16,7 +16,7 @@ use super::space::NoRoom;
 use crate::MEDIA_PREFIX;
 use crate::ffmpeg::INPUT_NAME;
 use crate::message::{InputMessage, Status};
-use crate::service::{OutputFile, ServiceError, Task};
+use crate::service::{Made, OutputFile, ServiceError, Task};
 use crate::spent::Spent;
 use crate::store::{Fetched, StoreError};
 use crate::sums::Sums;
@@ -60,6 +60,16 @@ enum Stop {
     TooLarge(String),
     Interrupted(String),
     Fault(Fault),
+}
+
+/// What the service came to.
+#[derive(Default)]
+struct Ended {
+    outputs: Vec<Output>,
+    left_out: Vec<String>,
+    warning: Option<String>,
+    /// The file's fault.
+    error: Option<String>,
 }
 
 /// One message at work.
@@ -165,12 +175,19 @@ impl Job<'_> {
             return Ok(verdict);
         }
         let (processed, spent) = self.process(&file, input, work.path()).await?;
-        let (outputs, error) = match processed {
-            Ok(files) => (self.store_outputs(files).await?, None),
-            Err(why) => (Vec::new(), Some(why)),
+        let ended = match processed {
+            Ok(made) => Ended {
+                outputs: self.store_outputs(made.outputs).await?,
+                left_out: made.left_out,
+                warning: made.warning,
+                error: None,
+            },
+            Err(why) => Ended {
+                error: Some(why),
+                ..Ended::default()
+            },
         };
-        self.write_verdict(content, task, outputs, error, spent)
-            .await
+        self.write_verdict(content, task, ended, spent).await
     }
 
     /// Lets the service work, in a slot, and tells what it took. The inner error is the file's fault.
@@ -179,7 +196,7 @@ impl Job<'_> {
         file: &Path,
         input: &InputMessage,
         work: &Path,
-    ) -> Result<(Result<Vec<OutputFile>, String>, Option<Spent>), Stop> {
+    ) -> Result<(Result<Made, String>, Option<Spent>), Stop> {
         let slot = self.worker.desk.slot().await;
         self.held.enter(Stage::Working);
         let processed = self
@@ -194,7 +211,7 @@ impl Job<'_> {
         }
         self.held.enter(Stage::Storing);
         match processed {
-            Ok(files) => Ok((Ok(files), spent)),
+            Ok(made) => Ok((Ok(made), spent)),
             Err(error) => {
                 // Whoever stops a machine sends its signal to every process: then a failure proves
                 // nothing against the file.
@@ -297,8 +314,7 @@ impl Job<'_> {
         &self,
         input: Content,
         task: Task,
-        outputs: Vec<Output>,
-        error: Option<String>,
+        ended: Ended,
         spent: Option<Spent>,
     ) -> Result<Verdict, Stop> {
         let worker = self.worker;
@@ -307,7 +323,7 @@ impl Job<'_> {
         let ours = Verdict {
             version: verdict::VERSION,
             job,
-            status: if error.is_none() {
+            status: if ended.error.is_none() {
                 Status::Converted
             } else {
                 Status::Failed
@@ -315,8 +331,10 @@ impl Job<'_> {
             service: worker.service.name().to_owned(),
             preset: task.preset.clone(),
             digest: task.digest.clone(),
-            outputs,
-            error,
+            outputs: ended.outputs,
+            left_out: ended.left_out,
+            warning: ended.warning,
+            error: ended.error,
             host: worker.machine.host.clone(),
             instance_id: worker.machine.instance_id.clone(),
             service_read: self.held.read_at,

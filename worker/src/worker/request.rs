@@ -94,7 +94,7 @@ mod properties {
             let text = "Bucket:bbb\nInputKey:k\nSize:1\n".to_owned();
             text + &headers.collect::<String>()
         };
-        let (short, long) = (of(8000), of(9000));
+        let (short, long) = (of(7500), of(8500));
         assert!(Request::read(&short).is_ok());
         assert!(long.len() < MAX_INPUT_BYTES);
         assert!(matches!(
@@ -141,7 +141,10 @@ mod properties {
                     instance_id: why.instance_id.map(str::to_owned),
                     service_read: time,
                     service_write: time,
+                    processing_milliseconds: Some(u64::MAX),
                     status,
+                    left_out: (!failed).then(|| error.clone()),
+                    warning: (!failed).then(|| error.clone()),
                     error: failed.then(|| error.clone()),
                 };
                 let text = told.to_message().to_string();

@@ -146,7 +146,7 @@ async fn a_file_is_processed_stored_told_and_deleted() {
              OutputBucket: outputs\nX-Own: kept\nOutputKey: {output};type=text/plain\n\
              Server: Capitals\nHost: h1\nInstance-ID: i-1\n\
              Service-Read: Wed, 21 Feb 2007 01:28:14 GMT\n\
-             Service-Write: Wed, 21 Feb 2007 01:28:14 GMT\nStatus: converted\n",
+             Service-Write: Wed, 21 Feb 2007 01:28:14 GMT\nProcessing-Seconds: 0.000\nStatus: converted\n",
             md5("hello"),
             md5("hello")
         )

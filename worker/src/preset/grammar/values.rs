@@ -86,14 +86,16 @@ pub(super) fn short(text: &str) -> String {
     crate::text::printable_short(text, 40)
 }
 
-/// `v`, `a:0`, `V:1`, `t` (attachments) or a number.
+/// `v`, `a:0`, `V:1`, `t` (attachments), `d` (data), `disp:attached_pic` (covers) or a number.
 pub(super) fn is_stream(text: &str) -> bool {
     let (kind, index) = match text.split_once(':') {
         Some((kind, index)) => (kind, Some(index)),
         None => (text, None),
     };
-    let kinds = ["v", "V", "a", "s", "t"];
+    let kinds = ["v", "V", "a", "s", "t", "d"];
     match index {
+        // Cover pictures.
+        Some("attached_pic") => kind == "disp",
         Some(index) => kinds.contains(&kind) && is_digits(index),
         None => kinds.contains(&kind) || is_digits(kind),
     }

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use crate::clock::Clock;
 use crate::inbox::{Delivery, Depth, Inbox, Outbox, QueueError};
 use crate::message::{InputMessage, Message, StatusMessage};
-use crate::service::{OutputFile, Progress, Service, ServiceError, Task};
+use crate::service::{Made, OutputFile, Progress, Service, ServiceError, Task};
 use crate::store::{Fetched, Store, StoreError};
 use crate::sums::{Summer, Sums};
 
@@ -374,7 +374,7 @@ impl Service for Capitals {
         _message: &InputMessage,
         work: &Path,
         progress: &Progress,
-    ) -> Result<Vec<OutputFile>, ServiceError> {
+    ) -> Result<Made, ServiceError> {
         *self.runs.lock().unwrap() += 1;
         let now = {
             let mut at_once = self.at_once.lock().unwrap();
@@ -404,11 +404,11 @@ impl Service for Capitals {
         }
         let path = work.join("output");
         std::fs::write(&path, text.to_uppercase()).unwrap();
-        Ok(vec![OutputFile {
+        Ok(Made::from(vec![OutputFile {
             name: None,
             path,
             mime: "text/plain".to_owned(),
             certificate: None,
-        }])
+        }]))
     }
 }

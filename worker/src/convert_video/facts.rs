@@ -1,0 +1,97 @@
+//! What of an input decides how it is converted.
+
+use crate::certificate::Examined;
+use crate::media::{Span, Stream};
+use crate::picture::Picture;
+use crate::preset::{Facts, Named, Sound, Streams};
+use crate::selection::LeftOut;
+use crate::text::printable_short;
+
+/// Characters of a stream's name that are kept.
+const MOST_TITLE: usize = 200;
+
+/// Of a film that lasts `span`, whose pictures were looked at if they are to be coded anew.
+pub(super) fn of(source: &Examined, span: Span, picture: Option<Picture>) -> Facts {
+    let media = &source.media;
+    let video = media.video();
+    let streams = streams_of(source);
+    Facts {
+        width: video.map_or(0, |v| v.width),
+        height: video.map_or(0, |v| v.height),
+        seconds: span.length(),
+        sound: !streams.sounds.is_empty(),
+        codecs: streams.codecs(),
+        streams: Some(streams),
+        salvage: source.is_salvaged,
+        picture,
+    }
+}
+
+fn streams_of(source: &Examined) -> Streams {
+    let media = &source.media;
+    let all = |kind| media.of_kind(kind).map(named).collect();
+    Streams {
+        videos: media.videos().map(named).collect(),
+        sounds: media
+            .of_kind("audio")
+            .map(|one| Sound {
+                index: one.index,
+                codec: one.codec.clone(),
+                title: title(one),
+                channels: one.channels,
+                bits: one.bits,
+                default: one.default,
+            })
+            .collect(),
+        subtitles: all("subtitle"),
+        covers: media
+            .of_kind("video")
+            .filter(|s| s.cover)
+            .map(named)
+            .collect(),
+        attachments: all("attachment"),
+        data: all("data"),
+        has_makers_tags: media.has_makers_tags,
+        is_avi: media.is_format("avi"),
+    }
+}
+
+fn named(stream: &Stream) -> Named {
+    let codec = if stream.kind == "data" && !stream.tag.is_empty() {
+        &stream.tag
+    } else {
+        &stream.codec
+    };
+    Named {
+        index: stream.index,
+        codec: codec.clone(),
+        title: title(stream),
+    }
+}
+
+fn title(stream: &Stream) -> String {
+    printable_short(&stream.title, MOST_TITLE)
+}
+
+/// What is lost when pictures are coded anew, whatever the preset.
+pub(super) fn lost_in_coding(source: &Examined, recodes: bool) -> Vec<LeftOut> {
+    let Some(video) = source.media.video().filter(|_| recodes) else {
+        return Vec::new();
+    };
+    let mut lost = Vec::new();
+    if let Some((_, seconds)) = source.packets.undecodable_lead(video.index)
+        && seconds > 0.0
+    {
+        lost.push(LeftOut {
+            what: format!("the first {seconds:.1} s of pictures"),
+            why: "they need one from before the beginning".to_owned(),
+        });
+    }
+    if video.color.dolby_vision.is_some() {
+        lost.push(LeftOut {
+            what: "Dolby Vision metadata".to_owned(),
+            why: "the pictures are coded anew".to_owned(),
+        });
+    }
+    lost
+}

@@ -1,0 +1,242 @@
+//! What is done to a film's pictures before a preset's own filters see them, whatever the preset: one size, one instant a
+//! picture, and colours that the output can tell.
+//!
+//! None of it depends on the preset but whether colours are to be those of a usual screen; so presets stay short, and users'
+//! own get the same.
+
+mod color;
+mod look;
+mod scan;
+
+use crate::media::{Color, LastPicture, Stream};
+pub use color::Colors;
+pub use look::{Fields, Look};
+pub use scan::Scan;
+
+/// What is known of the pictures of a film.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Picture {
+    /// The largest, in pixels as coded, without what the container crops.
+    pub size: (u32, u32),
+    /// Their size changes in the middle, and with it their shape.
+    pub sizes: Sizes,
+    /// They are shown on their side: filters see them turned.
+    pub is_turned: bool,
+    /// Pictures a second; 0 if unknown.
+    pub rate: f64,
+    /// As ffmpeg names it.
+    pub pixel_format: String,
+    pub color: Color,
+    pub scan: Scan,
+    /// The last one, if it is shown for longer than the others.
+    pub last: Option<LastPicture>,
+    /// For a while none comes.
+    pub has_pauses: bool,
+}
+
+/// So many seconds without a picture are a pause. Encoders put a dozen pictures in another order at the most.
+pub const PAUSE_SECONDS: f64 = 0.5;
+
+/// Whether pictures change their size.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Sizes {
+    #[default]
+    One,
+    /// They do, and keep their shape.
+    SameShape,
+    /// They change their shape too.
+    OtherShapes,
+}
+
+impl Sizes {
+    /// What these sizes are, and the largest of them.
+    pub fn of(sizes: impl IntoIterator<Item = (u32, u32)>) -> (Self, Option<(u32, u32)>) {
+        let sizes: Vec<(u32, u32)> = sizes
+            .into_iter()
+            .filter(|(w, h)| *w > 0 && *h > 0)
+            .collect();
+        let area = |(w, h): &(u32, u32)| u64::from(*w) * u64::from(*h);
+        let Some(largest) = sizes.iter().copied().max_by_key(area) else {
+            return (Self::One, None);
+        };
+        let shape = |(w, h): (u32, u32)| f64::from(w) / f64::from(h);
+        // Sides are whole numbers: 854x480 is 16:9 too.
+        let is_same = |one: &(u32, u32)| (shape(*one) / shape(largest) - 1.0).abs() < 0.02;
+        let kind = if sizes.iter().all(|one| *one == largest) {
+            Self::One
+        } else if sizes.iter().all(is_same) {
+            Self::SameShape
+        } else {
+            Self::OtherShapes
+        };
+        (kind, Some(largest))
+    }
+}
+
+impl Picture {
+    /// Of a stream as its header tells.
+    pub fn of(stream: &Stream) -> Self {
+        let rate = [stream.mean_rate, stream.rate]
+            .into_iter()
+            .find(|(n, d)| *n > 0 && *d > 0);
+        Self {
+            size: (stream.width, stream.height),
+            is_turned: stream.is_turned,
+            rate: rate.map_or(0.0, |(n, d)| f64::from(n) / f64::from(d)),
+            pixel_format: stream.pixel_format.clone(),
+            color: stream.color.clone(),
+            ..Self::default()
+        }
+    }
+
+    /// The filters, to stand before a preset's own; none for pictures that need none.
+    pub fn filters(&self, colors: Colors) -> Vec<String> {
+        let mut filters = self.one_size();
+        filters.extend(self.scan.filters());
+        filters.extend(color::filters(self, colors));
+        filters
+    }
+
+    /// What stands before the input: where sizes change, ffmpeg is not to begin anew with its filters, which would lose what
+    /// they hold; the first of them makes one size of all.
+    pub fn input_options(&self) -> Vec<String> {
+        match self.sizes {
+            Sizes::One => Vec::new(),
+            _ => ["-reinit_filter:v", "0"].map(str::to_owned).into(),
+        }
+    }
+
+    fn one_size(&self) -> Vec<String> {
+        let (width, height) = if self.is_turned {
+            (self.size.1, self.size.0)
+        } else {
+            self.size
+        };
+        match self.sizes {
+            Sizes::One => Vec::new(),
+            Sizes::SameShape => vec![format!("scale={width}:{height}")],
+            Sizes::OtherShapes => vec![
+                format!("scale={width}:{height}:force_original_aspect_ratio=decrease:eval=frame"),
+                // In the middle of black.
+                format!("pad={width}:{height}:-1:-1:eval=frame"),
+            ],
+        }
+    }
+
+    /// What an encoder must be told of the pictures, for an output whose colours are the input's: parameters of that encoder.
+    pub fn encoder_parameters(&self, encoder: &str) -> Vec<String> {
+        let mut parameters = color::encoder_parameters(&self.color, encoder);
+        if self.last.is_some() && encoder == "libx265" {
+            parameters.push("bframes=0".to_owned());
+        }
+        parameters
+    }
+
+    /// Options that say how long pictures are shown: each by the expression `usually` of ffmpeg's `setts`, the last for as
+    /// long as it is in the input. MP4 adds up lengths in the order of decoding: of a film with pictures in another order it
+    /// loses that of the last.
+    pub fn duration_options(&self, encoder: &str, usually: &str) -> Vec<String> {
+        let mut options: Vec<String> = Vec::new();
+        // What is coded before a pause and shown after it would seem to last as long as the pause.
+        let is_torn = self.has_pauses && usually == Self::TO_THE_NEXT;
+        if encoder == "libx264" && (self.last.is_some() || is_torn) {
+            options.extend(["-bf", "0"].map(str::to_owned));
+        }
+        let seconds = match self.last {
+            // Its own time tells the unit: ffmpeg 5.1 has another for TB than for the packets that it gives.
+            Some(LastPicture { at, seconds }) => {
+                let times = seconds / at;
+                format!("if(eq(NEXT_PTS\\,NOPTS)\\,PTS*{times:.9}\\,{usually})")
+            }
+            None if usually == Self::AS_CODED => return options,
+            None => usually.to_owned(),
+        };
+        options.extend([
+            "-bsf:v".to_owned(),
+            // Without the first two it gives every packet one time for both.
+            format!("setts=pts=PTS:dts=DTS:duration={seconds}"),
+        ]);
+        options
+    }
+
+    /// Lengths as the encoder tells them.
+    pub const AS_CODED: &str = "DURATION";
+
+    /// Lengths up to the next packet, for a muxer that adds up what packets say of themselves.
+    pub const TO_THE_NEXT: &str = "if(eq(NEXT_DTS\\,NOPTS)\\,DURATION\\,NEXT_DTS-DTS)";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_told_apart() {
+        let of = |sizes: &[(u32, u32)]| Sizes::of(sizes.iter().copied());
+        assert_eq!(of(&[]), (Sizes::One, None));
+        assert_eq!(of(&[(0, 0), (4, 4)]), (Sizes::One, Some((4, 4))));
+        assert_eq!(
+            of(&[(320, 180), (640, 360)]),
+            (Sizes::SameShape, Some((640, 360)))
+        );
+        assert_eq!(
+            of(&[(854, 480), (640, 360)]),
+            (Sizes::SameShape, Some((854, 480)))
+        );
+        assert_eq!(
+            of(&[(320, 240), (640, 360)]),
+            (Sizes::OtherShapes, Some((640, 360)))
+        );
+    }
+
+    #[test]
+    fn changing_sizes_become_the_largest() {
+        let mut picture = Picture {
+            size: (640, 360),
+            ..Picture::default()
+        };
+        assert_eq!(picture.filters(Colors::Source), [""; 0]);
+        assert_eq!(picture.input_options(), [""; 0]);
+        picture.sizes = Sizes::SameShape;
+        assert_eq!(picture.filters(Colors::Source), ["scale=640:360"]);
+        assert_eq!(picture.input_options(), ["-reinit_filter:v", "0"]);
+        picture.sizes = Sizes::OtherShapes;
+        picture.is_turned = true;
+        assert_eq!(
+            picture.filters(Colors::Source),
+            [
+                "scale=360:640:force_original_aspect_ratio=decrease:eval=frame",
+                "pad=360:640:-1:-1:eval=frame"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_last_picture_keeps_its_time() {
+        let mut picture = Picture::default();
+        let options = |picture: &Picture, usually| picture.duration_options("libx264", usually);
+        assert_eq!(options(&picture, Picture::AS_CODED), [""; 0]);
+        assert_eq!(
+            options(&picture, Picture::TO_THE_NEXT)[1],
+            "setts=pts=PTS:dts=DTS:duration=if(eq(NEXT_DTS\\,NOPTS)\\,DURATION\\,NEXT_DTS-DTS)"
+        );
+        picture.has_pauses = true;
+        assert_eq!(options(&picture, Picture::AS_CODED), [""; 0]);
+        assert_eq!(options(&picture, Picture::TO_THE_NEXT)[..2], ["-bf", "0"]);
+        picture.last = Some(LastPicture {
+            at: 1.5,
+            seconds: 3.0,
+        });
+        assert_eq!(
+            options(&picture, Picture::AS_CODED),
+            [
+                "-bf",
+                "0",
+                "-bsf:v",
+                "setts=pts=PTS:dts=DTS:duration=if(eq(NEXT_PTS\\,NOPTS)\\,PTS*2.000000000\\,DURATION)"
+            ]
+        );
+        assert_eq!(picture.encoder_parameters("libx265"), ["bframes=0"]);
+        assert_eq!(picture.encoder_parameters("libsvtav1"), [""; 0]);
+    }
+}

@@ -1,0 +1,387 @@
+//! Colours: from what a film has to what an output can tell.
+//!
+//! Presets for browsers and phones want what any screen shows rightly: BT.709 in 8 bits. What is brighter or more saturated is
+//! brought into that, and all of it is said in the output's header. Numbers stand for other colours in each matrix, so a
+//! picture whose numbers are kept and whose header is lost is shown in other colours.
+
+use std::fmt::Write as _;
+
+use super::Picture;
+use crate::media::{Color, Mastering};
+
+/// What colours an output is to have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Colors {
+    /// The input's.
+    Source,
+    /// BT.709, of limited range.
+    Film,
+    /// BT.709's, in the matrix and range of JFIF: what every reader of a JPEG takes it for.
+    Jpeg,
+    /// BT.709's, as red, green and blue.
+    Rgb,
+}
+
+/// The luminance of white paper in HDR, in cd/m² (ITU-R BT.2408): it becomes the white of BT.709.
+const PAPER_NITS: f64 = 203.0;
+
+/// HLG is shown on a screen of so many cd/m² unless it says otherwise (ITU-R BT.2100) …
+const HLG_PEAK_NITS: f64 = 1000.0;
+
+/// … and PQ is usually graded on one.
+const PQ_PEAK_NITS: f64 = 1000.0;
+
+/// Matrices that swscale knows. Others go by zimg.
+const SWSCALE: [&str; 7] = [
+    "bt709",
+    "fcc",
+    "bt470bg",
+    "smpte170m",
+    "smpte240m",
+    "bt2020nc",
+    "bt2020_ncl",
+];
+
+/// Primaries that are as good as those of BT.709: of standard definition.
+const NARROW: [&str; 6] = ["", "bt709", "bt470m", "bt470bg", "smpte170m", "smpte240m"];
+
+/// The filters that bring a film's colours into those of an output.
+pub(super) fn filters(picture: &Picture, colors: Colors) -> Vec<String> {
+    let source = Source::of(picture);
+    if colors == Colors::Source {
+        return source.keep();
+    }
+    let mut filters = if source.is_hdr() || source.is_wide() {
+        source.narrow(colors)
+    } else {
+        source.convert(colors)
+    };
+    if colors == Colors::Film {
+        filters.push(
+            "setparams=range=tv:color_primaries=bt709:color_trc=bt709:colorspace=bt709".to_owned(),
+        );
+    }
+    filters
+}
+
+/// What a film's numbers mean.
+struct Source<'a> {
+    color: &'a Color,
+    is_rgb: bool,
+    /// Both sides are even, as zimg wants them of pictures with fewer colours than pixels.
+    is_even: bool,
+    /// Ten bits and more for each of red, green and blue.
+    is_deep: bool,
+    /// The matrix, told or assumed.
+    matrix: &'a str,
+}
+
+impl<'a> Source<'a> {
+    fn of(picture: &'a Picture) -> Self {
+        let color = &picture.color;
+        let is_rgb = color.matrix == "gbr" || is_rgb(&picture.pixel_format);
+        let (width, height) = picture.size;
+        let matrix = match color.matrix.as_str() {
+            // What players assume: the matrix of standard definition for pictures of that size.
+            "" | "gbr" if width < 1280 && height <= 576 => "smpte170m",
+            "" | "gbr" => "bt709",
+            told => told,
+        };
+        Self {
+            color,
+            is_rgb,
+            is_even: width % 2 == 0 && height % 2 == 0,
+            is_deep: ["10", "12", "14", "16", "f32", "48", "64"]
+                .iter()
+                .any(|bits| picture.pixel_format.contains(bits)),
+            matrix,
+        }
+    }
+
+    fn is_hdr(&self) -> bool {
+        self.peak().is_some()
+    }
+
+    /// The brightest of an HDR film, in cd/m².
+    fn peak(&self) -> Option<f64> {
+        match self.color.transfer.as_str() {
+            "smpte2084" => Some(self.color.peak.unwrap_or(PQ_PEAK_NITS)),
+            "arib-std-b67" => Some(HLG_PEAK_NITS),
+            _ => None,
+        }
+    }
+
+    /// More colours than BT.709 has, or numbers that swscale can't read.
+    fn is_wide(&self) -> bool {
+        !NARROW.contains(&self.color.primaries.as_str())
+            || !(self.is_rgb || SWSCALE.contains(&self.matrix))
+    }
+
+    /// Colours stay; only red, green and blue become luminance and chrominance, in a matrix that is said.
+    fn keep(&self) -> Vec<String> {
+        if !self.is_rgb {
+            return Vec::new();
+        }
+        let matrix = if self.color.primaries == "bt2020" {
+            ("bt2020", "bt2020nc")
+        } else {
+            ("bt709", "bt709")
+        };
+        let format = if self.is_deep {
+            "yuv420p10le"
+        } else {
+            "yuv420p"
+        };
+        vec![
+            format!("scale=out_color_matrix={}:out_range=tv", matrix.0),
+            format!("format={format}"),
+            format!("setparams=range=tv:colorspace={}", matrix.1),
+        ]
+    }
+
+    /// From one matrix and range to another.
+    fn convert(&self, colors: Colors) -> Vec<String> {
+        let (matrix, range, format) = match colors {
+            Colors::Jpeg => ("smpte170m", "pc", "yuvj420p"),
+            Colors::Rgb if self.is_rgb => return Vec::new(),
+            // The filter that needs them converts.
+            Colors::Rgb => return vec![format!("setparams=colorspace={}", self.matrix)],
+            Colors::Film | Colors::Source => ("bt709", "tv", "yuv420p"),
+        };
+        let told = if self.color.matrix.is_empty() && !self.is_rgb {
+            format!("in_color_matrix={}:", self.matrix)
+        } else {
+            String::new()
+        };
+        vec![
+            format!("scale={told}out_color_matrix={matrix}:out_range={range}"),
+            format!("format={format}"),
+        ]
+    }
+
+    /// From more light or more colours to those of BT.709, in linear light.
+    fn narrow(&self, colors: Colors) -> Vec<String> {
+        let mut filters = Vec::new();
+        if !self.is_even {
+            filters.push("scale=ceil(iw/2)*2:ceil(ih/2)*2".to_owned());
+        }
+        let mut told = format!(
+            "tin={}:pin={}",
+            or(&self.color.transfer, "bt709"),
+            or(&self.color.primaries, "bt709")
+        );
+        if !self.is_rgb {
+            let range = or(&self.color.range, "tv");
+            let _ = write!(told, ":min={}:rin={range}", self.matrix);
+        }
+        filters.push(format!("zscale={told}:t=linear:npl={PAPER_NITS}"));
+        filters.push("format=gbrpf32le".to_owned());
+        filters.push("zscale=p=bt709".to_owned());
+        if let Some(peak) = self.peak()
+            && peak > PAPER_NITS
+        {
+            // Darker than a third of white nothing changes; above, highlights share what is left.
+            filters.push(format!(
+                "tonemap=tonemap=mobius:param=0.3:desat=0:peak={:.4}",
+                peak / PAPER_NITS
+            ));
+        }
+        let (matrix, range, format) = match colors {
+            Colors::Jpeg => ("m=170m:", "full", "yuvj420p"),
+            Colors::Rgb => ("", "full", "gbrp"),
+            Colors::Film | Colors::Source => ("m=709:", "limited", "yuv420p"),
+        };
+        filters.push(format!("zscale=t=709:p=709:{matrix}r={range}"));
+        filters.push(format!("format={format}"));
+        filters
+    }
+}
+
+fn or<'a>(told: &'a str, assumed: &'a str) -> &'a str {
+    if told.is_empty() { assumed } else { told }
+}
+
+/// Whether pixels are red, green and blue, by the name of their format.
+fn is_rgb(format: &str) -> bool {
+    const BEGIN: [&str; 12] = [
+        "rgb", "bgr", "gbr", "argb", "abgr", "0rgb", "0bgr", "x2rgb", "x2bgr", "pal8", "bayer",
+        "rgba",
+    ];
+    BEGIN.iter().any(|begin| format.starts_with(begin))
+}
+
+/// What an encoder is told of HDR, in its own words, where the colours are the input's: ffmpeg 7.1 says so by itself, 5.1
+/// doesn't.
+pub(super) fn encoder_parameters(color: &Color, encoder: &str) -> Vec<String> {
+    if color.transfer != "smpte2084" {
+        return Vec::new();
+    }
+    let mut parameters = Vec::new();
+    match encoder {
+        "libx265" => {
+            parameters.push("hdr10=1".to_owned());
+            if let Some(Mastering { points, luminance }) = color.mastering {
+                let [r, g, b, w] = points.map(|(x, y)| format!("({x},{y})"));
+                let (darkest, brightest) = luminance;
+                parameters.push(format!(
+                    "master-display=G{g}B{b}R{r}WP{w}L({brightest},{darkest})"
+                ));
+            }
+            if let Some((most, mean)) = color.light {
+                parameters.push(format!("max-cll={most},{mean}"));
+            }
+        }
+        "libsvtav1" => {
+            if let Some(Mastering { points, luminance }) = color.mastering {
+                let unit = |n: u32| f64::from(n) / 50_000.0;
+                let [r, g, b, w] = points.map(|(x, y)| format!("({:.5},{:.5})", unit(x), unit(y)));
+                let nits = |n: u32| f64::from(n) / 10_000.0;
+                let (darkest, brightest) = luminance;
+                parameters.push(format!(
+                    "mastering-display=G{g}B{b}R{r}WP{w}L({:.4},{:.4})",
+                    nits(brightest),
+                    nits(darkest)
+                ));
+            }
+            if let Some((most, mean)) = color.light {
+                parameters.push(format!("content-light={most},{mean}"));
+            }
+        }
+        _ => {}
+    }
+    parameters
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn picture(size: (u32, u32), format: &str, tags: [&str; 4]) -> Picture {
+        let [range, matrix, transfer, primaries] = tags.map(str::to_owned);
+        Picture {
+            size,
+            pixel_format: format.to_owned(),
+            color: Color {
+                range,
+                matrix,
+                transfer,
+                primaries,
+                ..Color::default()
+            },
+            ..Picture::default()
+        }
+    }
+
+    fn line(picture: &Picture, colors: Colors) -> String {
+        filters(picture, colors).join(",")
+    }
+
+    const TAGS: &str = ",setparams=range=tv:color_primaries=bt709:color_trc=bt709:colorspace=bt709";
+
+    #[test]
+    fn matrices_are_told_or_assumed_by_size() {
+        let none = ["", "", "", ""];
+        let sd = picture((720, 576), "yuv420p", none);
+        assert_eq!(
+            line(&sd, Colors::Film),
+            format!(
+                "scale=in_color_matrix=smpte170m:out_color_matrix=bt709:out_range=tv,format=yuv420p{TAGS}"
+            )
+        );
+        let hd = picture((1280, 720), "yuv420p", none);
+        assert!(line(&hd, Colors::Film).starts_with("scale=in_color_matrix=bt709:"));
+        assert_eq!(
+            line(&hd, Colors::Jpeg),
+            "scale=in_color_matrix=bt709:out_color_matrix=smpte170m:out_range=pc,format=yuvj420p"
+        );
+        assert_eq!(line(&hd, Colors::Rgb), "setparams=colorspace=bt709");
+        assert_eq!(line(&hd, Colors::Source), "");
+        let told = picture((720, 576), "yuvj420p", ["pc", "bt470bg", "", ""]);
+        assert!(
+            line(&told, Colors::Film).starts_with("scale=out_color_matrix=bt709:out_range=tv,")
+        );
+    }
+
+    #[test]
+    fn red_green_and_blue_get_a_matrix() {
+        let screen = picture((1280, 720), "gbrp", ["pc", "gbr", "", ""]);
+        assert_eq!(
+            line(&screen, Colors::Film),
+            format!("scale=out_color_matrix=bt709:out_range=tv,format=yuv420p{TAGS}")
+        );
+        assert_eq!(
+            line(&screen, Colors::Source),
+            "scale=out_color_matrix=bt709:out_range=tv,format=yuv420p,setparams=range=tv:colorspace=bt709"
+        );
+        assert_eq!(line(&screen, Colors::Rgb), "");
+        let deep = picture((64, 64), "gbrp10le", ["", "gbr", "smpte2084", "bt2020"]);
+        assert!(
+            line(&deep, Colors::Source)
+                .contains("format=yuv420p10le,setparams=range=tv:colorspace=bt2020nc")
+        );
+    }
+
+    #[test]
+    fn hdr_is_brought_into_the_light_of_a_screen() {
+        let hlg = ["tv", "bt2020nc", "arib-std-b67", "bt2020"];
+        let phone = picture((640, 360), "yuv420p10le", hlg);
+        assert_eq!(
+            line(&phone, Colors::Film),
+            format!(
+                "zscale=tin=arib-std-b67:pin=bt2020:min=bt2020nc:rin=tv:t=linear:npl=203,format=gbrpf32le,\
+                 zscale=p=bt709,tonemap=tonemap=mobius:param=0.3:desat=0:peak=4.9261,\
+                 zscale=t=709:p=709:m=709:r=limited,format=yuv420p{TAGS}"
+            )
+        );
+        assert_eq!(line(&phone, Colors::Source), "");
+        let mut pq = picture(
+            (641, 360),
+            "yuv420p10le",
+            ["tv", "bt2020nc", "smpte2084", "bt2020"],
+        );
+        pq.color.peak = Some(4000.0);
+        let shown = line(&pq, Colors::Film);
+        assert!(shown.starts_with("scale=ceil(iw/2)*2:"), "{shown}");
+        assert!(shown.contains("peak=19.7044"), "{shown}");
+        let wide = picture((640, 360), "yuv420p", ["tv", "bt709", "bt709", "smpte432"]);
+        let shown = line(&wide, Colors::Rgb);
+        assert!(
+            shown.contains("pin=smpte432") && !shown.contains("tonemap"),
+            "{shown}"
+        );
+        assert!(
+            shown.ends_with("zscale=t=709:p=709:r=full,format=gbrp"),
+            "{shown}"
+        );
+    }
+
+    #[test]
+    fn encoders_are_told_of_hdr() {
+        let mut color = Color {
+            transfer: "smpte2084".to_owned(),
+            mastering: Some(Mastering {
+                points: [
+                    (34_000, 16_000),
+                    (13_250, 34_500),
+                    (7500, 3000),
+                    (15_635, 16_450),
+                ],
+                luminance: (1, 10_000_000),
+            }),
+            light: Some((1000, 400)),
+            ..Color::default()
+        };
+        assert_eq!(
+            encoder_parameters(&color, "libx265").join(":"),
+            "hdr10=1:master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,1):max-cll=1000,400"
+        );
+        assert_eq!(
+            encoder_parameters(&color, "libsvtav1").join(":"),
+            "mastering-display=G(0.26500,0.69000)B(0.15000,0.06000)R(0.68000,0.32000)WP(0.31270,0.32900)\
+             L(1000.0000,0.0001):content-light=1000,400"
+        );
+        assert_eq!(encoder_parameters(&color, "libx264"), [""; 0]);
+        color.transfer = "arib-std-b67".to_owned();
+        assert_eq!(encoder_parameters(&color, "libx265"), [""; 0]);
+    }
+}
