@@ -10,6 +10,7 @@ mod crash_sweep;
 mod failed_letters;
 mod fault_point;
 mod fault_sweep;
+mod films;
 mod harness;
 mod hostile;
 mod hostile_messages;
