@@ -34,7 +34,7 @@ const FORGED: &str = "Batch,InputKey,OriginalLocation,OriginalFileName,Preset,Pr
 const LONGEST_LINE: usize = 8000;
 
 /// The most columns of a log: the usual ones, and 200 more.
-const MOST_COLUMNS: usize = 220;
+const MOST_COLUMNS: usize = 222;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -449,7 +449,7 @@ fn check_log(log: &str, row: &Row, files: &[String], fault: &mut impl FnMut(Stri
             last.next().unwrap_or_default(),
             last.next().unwrap_or_default(),
         );
-        told.extend(file.split(" | ").filter(|file| !file.is_empty()));
+        told.extend(file.split(';').filter(|file| !file.is_empty()));
         if time == "99999" {
             fault(format!("the log says {time} s"));
         }

@@ -210,7 +210,7 @@ fn fetch(world: &World, batch: &str, count: usize) -> Vec<String> {
         column("OutputKey", &mut reader),
     );
     let row = reader.records().next().expect("a row").expect("readable");
-    assert_eq!(row[file].split(" | ").collect::<Vec<_>>(), told);
+    assert_eq!(row[file].split(';').collect::<Vec<_>>(), told);
     assert_eq!(row[keys].split(',').count(), count);
     let mut found = files(&world.work().join(batch), Path::new(""));
     found.retain(|name| name != "log.csv");

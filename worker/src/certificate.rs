@@ -234,8 +234,9 @@ pub fn format_of_pictures(expect: &Expectation) -> Option<&str> {
 
 /// Whether a file holds as much as its header declares of a stream, or of the whole.
 fn check_declared(input: &Examined, stream: &Stream, span: Span, slack: f64) -> Result<(), String> {
-    let whole = input.packets.whole().map_or(0.0, |s| s.length());
-    let held = [span.length(), whole];
+    let whole = input.packets.whole().map_or(0.0, |s| s.length().max(s.end));
+    // Matroska counts from zero, wherever the film begins.
+    let held = [span.length().max(span.end), whole];
     let declared: Vec<(f64, f64)> = [(stream.duration, held[0]), (input.media.duration, held[1])]
         .into_iter()
         .filter_map(|(declared, held)| declared.filter(|d| *d > 0.0).map(|d| (d, held)))

@@ -78,6 +78,14 @@ impl ConvertVideo {
         if examined.has_jumping_times() {
             examined.packets.mend();
         }
+        if let Some(video) = examined.media.video()
+            && let Some((n, d)) = [video.mean_rate, video.rate]
+                .into_iter()
+                .find(|(n, _)| *n > 0)
+        {
+            let seconds = f64::from(d) / f64::from(n);
+            examined.packets.follow_one_another(video.index, seconds);
+        }
         Ok(examined)
     }
 
@@ -135,9 +143,16 @@ impl ConvertVideo {
         folder: &Path,
         name: &str,
         format: Option<&str>,
+        is_fragmented: bool,
         limit: Duration,
     ) -> Result<Examined, FfmpegError> {
         let mut examined = self.examine(folder, name, format).await?;
+        // The parts of a fragmented MP4 don't say how long the last picture is shown; what ffprobe tells of it comes from the rate.
+        for stream in &examined.media.streams {
+            if let Some(seconds) = stream.duration {
+                examined.packets.close(stream.index, seconds, is_fragmented);
+            }
+        }
         examined.decoded = Some(self.tools.decode(folder, name, format, limit).await?);
         Ok(examined)
     }
@@ -190,7 +205,7 @@ impl ConvertVideo {
             let name = planned.file.as_str();
             let format = certificate::format_of_pictures(expect);
             let result = self
-                .examine_output(work, name, format, limit)
+                .examine_output(work, name, format, plan.is_fragmented(name), limit)
                 .await
                 .map_err(|error| match error {
                     FfmpegError::File(why) => {

@@ -97,6 +97,14 @@ impl Picture {
         filters
     }
 
+    /// Whether the colours can be made what an output wants.
+    ///
+    /// # Errors
+    /// A sentence that says why not.
+    pub fn check_colors(&self, colors: Colors) -> Result<(), String> {
+        color::check(self, colors)
+    }
+
     /// What stands before the input: where sizes change, ffmpeg is not to begin anew with its filters, which would lose what
     /// they hold; the first of them makes one size of all.
     pub fn input_options(&self) -> Vec<String> {

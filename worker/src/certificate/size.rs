@@ -74,11 +74,13 @@ fn shapes(source: &Stream, must_be_square: bool) -> Vec<(f64, f64)> {
         f64::from(source.width.max(1)),
         f64::from(source.height.max(1)),
     );
-    let square = match source.pixel {
-        (0, _) | (_, 0) => width,
-        (w, h) => width * f64::from(w) / f64::from(h),
+    let pixel = match source.pixel {
+        (0, _) | (_, 0) => 1.0,
+        (w, h) => f64::from(w) / f64::from(h),
     };
-    let mut shapes = vec![(square, height), (height, square)];
+    let square = width * pixel;
+    // Filters see pictures turned, and make the width right.
+    let mut shapes = vec![(square, height), (height, square), (height / pixel, width)];
     if !must_be_square {
         shapes.extend([(width, height), (height, width)]);
     }
@@ -178,6 +180,7 @@ mod tests {
         let poster = Size::Within(1280, 720);
         assert!(check((720, 576), (64, 45), (1024, 576), poster));
         assert!(check((720, 576), (64, 45), (720, 576), poster));
+        assert!(check((720, 576), (16, 11), (396, 720), poster));
         assert!(!check((720, 576), (64, 45), (900, 576), poster));
         assert!(check((720, 576), (64, 45), (1280, 720), Size::Width(1280)));
         assert!(!check((720, 576), (64, 45), (1270, 720), Size::Width(1280)));

@@ -19,6 +19,9 @@ pub(super) fn of(source: &Examined, span: Span, picture: Option<Picture>) -> Fac
         width: video.map_or(0, |v| v.width),
         height: video.map_or(0, |v| v.height),
         seconds: span.length(),
+        jumping_seconds: source
+            .has_jumping_times()
+            .then(|| source.packets.whole().map_or(0.0, |whole| whole.length())),
         sound: !streams.sounds.is_empty(),
         codecs: streams.codecs(),
         streams: Some(streams),

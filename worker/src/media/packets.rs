@@ -216,6 +216,33 @@ impl Packets {
         }
     }
 
+    /// Takes the last packet of the stream of that index to end with the stream, which lasts so many seconds, if it isn't said
+    /// how long it is shown, or what is said is a guess.
+    pub fn close(&mut self, index: usize, seconds: f64, is_guess: bool) {
+        if let Some(track) = self.tracks.get_mut(&index) {
+            for reach in [&mut track.told, &mut track.mended] {
+                if (reach.is_open || is_guess) && reach.start + seconds > reach.latest[0] {
+                    reach.end = reach.end.max(reach.start + seconds);
+                    reach.is_open = false;
+                }
+            }
+        }
+    }
+
+    /// Gives the packets of the stream of that index, none of which has a time, one after the other so many seconds each: raw
+    /// streams of pictures have no container to tell them.
+    pub fn follow_one_another(&mut self, index: usize, seconds: f64) {
+        if let Some(track) = self.tracks.get_mut(&index)
+            && !track.told.start.is_finite()
+        {
+            for reach in [&mut track.told, &mut track.mended] {
+                for n in 0..track.count {
+                    reach.add(n as f64 * seconds, seconds);
+                }
+            }
+        }
+    }
+
     /// How many packets the stream of that index has, with a time or without.
     pub fn count(&self, index: usize) -> u64 {
         self.tracks.get(&index).map_or(0, |track| track.count)
@@ -376,6 +403,36 @@ mod tests {
         };
         packets.add(0, late);
         assert_eq!(packets.of(0).map(|span| span.end), Some(9.0 + 9.0 / 4.0));
+    }
+
+    #[test]
+    fn a_stream_of_known_length_closes_its_last_packet() {
+        let mut packets = Packets::default();
+        let packet = Packet {
+            pts: Some(2.0),
+            ..Packet::default()
+        };
+        packets.add(0, packet);
+        let length = |packets: &Packets| packets.of(0).map(|span| span.length());
+        packets.close(0, 10.0, false);
+        assert_eq!(length(&packets), Some(10.0));
+        packets.close(0, 20.0, false);
+        assert_eq!(length(&packets), Some(10.0));
+        packets.close(0, 20.0, true);
+        assert_eq!(length(&packets), Some(20.0));
+    }
+
+    #[test]
+    fn pictures_without_times_follow_one_another() {
+        let mut packets = Packets::default();
+        for _ in 0..50 {
+            packets.add(0, Packet::default());
+        }
+        assert_eq!(packets.of(0), None);
+        packets.follow_one_another(0, 0.04);
+        let span = packets.of(0).expect("has times");
+        assert_eq!(span.count, 50);
+        assert!((span.length() - 2.0).abs() < 1e-9);
     }
 
     #[test]

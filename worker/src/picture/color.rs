@@ -4,8 +4,6 @@
 //! brought into that, and all of it is said in the output's header. Numbers stand for other colours in each matrix, so a
 //! picture whose numbers are kept and whose header is lost is shown in other colours.
 
-use std::fmt::Write as _;
-
 use super::Picture;
 use crate::media::{Color, Mastering};
 
@@ -42,6 +40,26 @@ const SWSCALE: [&str; 7] = [
     "bt2020_ncl",
 ];
 
+/// Matrices that zimg knows beside them.
+const ZIMG: [&str; 4] = ["bt2020c", "chroma-derived-nc", "chroma-derived-c", "ictcp"];
+
+/// Transfer characteristics that zimg knows.
+const TRANSFERS: [&str; 13] = [
+    "bt709",
+    "bt470m",
+    "bt470bg",
+    "smpte170m",
+    "smpte240m",
+    "linear",
+    "log100",
+    "log316",
+    "iec61966-2-1",
+    "bt2020-10",
+    "bt2020-12",
+    "smpte2084",
+    "arib-std-b67",
+];
+
 /// Primaries that are as good as those of BT.709: of standard definition.
 const NARROW: [&str; 6] = ["", "bt709", "bt470m", "bt470bg", "smpte170m", "smpte240m"];
 
@@ -64,6 +82,28 @@ pub(super) fn filters(picture: &Picture, colors: Colors) -> Vec<String> {
     filters
 }
 
+/// Whether nothing here can convert the pictures' colours.
+///
+/// # Errors
+/// A sentence with the matrix.
+pub(super) fn check(picture: &Picture, colors: Colors) -> Result<(), String> {
+    let source = Source::of(picture);
+    let is_known = source.is_rgb
+        || SWSCALE.contains(&source.matrix)
+        || (colors != Colors::Source && ZIMG.contains(&source.matrix));
+    if is_known {
+        return Ok(());
+    }
+    Err(format!(
+        "its colours are coded in the matrix `{}`, which ffmpeg can't convert; the preset `remux` keeps them",
+        source.matrix
+    ))
+}
+
+fn is_hdr(transfer: &str) -> bool {
+    ["smpte2084", "arib-std-b67"].contains(&transfer)
+}
+
 /// What a film's numbers mean.
 struct Source<'a> {
     color: &'a Color,
@@ -83,6 +123,7 @@ impl<'a> Source<'a> {
         let (width, height) = picture.size;
         let matrix = match color.matrix.as_str() {
             // What players assume: the matrix of standard definition for pictures of that size.
+            "" | "gbr" if is_hdr(&color.transfer) => "bt2020nc",
             "" | "gbr" if width < 1280 && height <= 576 => "smpte170m",
             "" | "gbr" => "bt709",
             told => told,
@@ -115,6 +156,16 @@ impl<'a> Source<'a> {
     fn is_wide(&self) -> bool {
         !NARROW.contains(&self.color.primaries.as_str())
             || !(self.is_rgb || SWSCALE.contains(&self.matrix))
+    }
+
+    /// As zimg names it; curves that it doesn't know are near that of BT.709.
+    fn transfer(&self) -> &str {
+        let told = self.color.transfer.as_str();
+        if TRANSFERS.contains(&told) {
+            told
+        } else {
+            "bt709"
+        }
     }
 
     /// Colours stay; only red, green and blue become luminance and chrominance, in a matrix that is said.
@@ -165,16 +216,16 @@ impl<'a> Source<'a> {
         if !self.is_even {
             filters.push("scale=ceil(iw/2)*2:ceil(ih/2)*2".to_owned());
         }
-        let mut told = format!(
-            "tin={}:pin={}",
-            or(&self.color.transfer, "bt709"),
-            or(&self.color.primaries, "bt709")
-        );
-        if !self.is_rgb {
-            let range = or(&self.color.range, "tv");
-            let _ = write!(told, ":min={}:rin={range}", self.matrix);
-        }
-        filters.push(format!("zscale={told}:t=linear:npl={PAPER_NITS}"));
+        let hdr = self.is_hdr();
+        let matrix = if self.is_rgb { "gbr" } else { self.matrix };
+        let range = or(&self.color.range, if self.is_rgb { "pc" } else { "tv" });
+        // In ffmpeg 7.1 `zscale` heeds what pictures say, and not what it is told in their place.
+        filters.push(format!(
+            "setparams=range={range}:color_primaries={}:color_trc={}:colorspace={matrix}",
+            or(&self.color.primaries, if hdr { "bt2020" } else { "bt709" }),
+            self.transfer(),
+        ));
+        filters.push(format!("zscale=t=linear:npl={PAPER_NITS}"));
         filters.push("format=gbrpf32le".to_owned());
         filters.push("zscale=p=bt709".to_owned());
         if let Some(peak) = self.peak()
@@ -328,7 +379,8 @@ mod tests {
         assert_eq!(
             line(&phone, Colors::Film),
             format!(
-                "zscale=tin=arib-std-b67:pin=bt2020:min=bt2020nc:rin=tv:t=linear:npl=203,format=gbrpf32le,\
+                "setparams=range=tv:color_primaries=bt2020:color_trc=arib-std-b67:colorspace=bt2020nc,\
+                 zscale=t=linear:npl=203,format=gbrpf32le,\
                  zscale=p=bt709,tonemap=tonemap=mobius:param=0.3:desat=0:peak=4.9261,\
                  zscale=t=709:p=709:m=709:r=limited,format=yuv420p{TAGS}"
             )
@@ -343,10 +395,33 @@ mod tests {
         let shown = line(&pq, Colors::Film);
         assert!(shown.starts_with("scale=ceil(iw/2)*2:"), "{shown}");
         assert!(shown.contains("peak=19.7044"), "{shown}");
+        let untold = picture((640, 360), "yuv420p10le", ["", "", "smpte2084", ""]);
+        let shown = line(&untold, Colors::Film);
+        assert!(
+            shown.starts_with(
+                "setparams=range=tv:color_primaries=bt2020:color_trc=smpte2084:colorspace=bt2020nc,"
+            ),
+            "{shown}"
+        );
+        let cinema = picture(
+            (640, 360),
+            "yuv420p",
+            ["tv", "bt709", "smpte428", "smpte431"],
+        );
+        assert!(
+            line(&cinema, Colors::Film)
+                .starts_with("setparams=range=tv:color_primaries=smpte431:color_trc=bt709:")
+        );
+        let strange = picture((640, 360), "yuv444p", ["tv", "ycgco", "", ""]);
+        let error = check(&strange, Colors::Film).expect_err("is refused");
+        assert!(error.contains("`ycgco`"), "{error}");
+        let constant = picture((640, 360), "yuv420p", ["tv", "bt2020c", "", ""]);
+        assert_eq!(check(&constant, Colors::Film), Ok(()));
+        assert!(check(&constant, Colors::Source).is_err());
         let wide = picture((640, 360), "yuv420p", ["tv", "bt709", "bt709", "smpte432"]);
         let shown = line(&wide, Colors::Rgb);
         assert!(
-            shown.contains("pin=smpte432") && !shown.contains("tonemap"),
+            shown.contains("color_primaries=smpte432") && !shown.contains("tonemap"),
             "{shown}"
         );
         assert!(

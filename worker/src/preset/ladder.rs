@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::plan::prepare;
+use super::plan::{bound, prepare};
 use super::{Expectation, Facts, Output, Size};
 use crate::picture::Picture;
 
@@ -104,11 +104,12 @@ impl Ladder {
                 filters = own.drain(at..at + 2).skip(1).collect::<String>() + ",";
             }
         }
+        bound(&mut own, facts);
         put(&own.iter().map(String::as_str).collect::<Vec<_>>());
         let mut streams = Vec::new();
         for (index, rung) in rungs.iter().enumerate() {
             let height = rung.height;
-            let side = |own: &str| format!("2*trunc(min({height}\\,{own})/2)");
+            let side = |own: &str| format!("2*max(1\\,trunc(min({height}\\,{own})/2))");
             let scale = format!(
                 "scale=w=if(gte(iw\\,ih)\\,-2\\,{}):h=if(gte(iw\\,ih)\\,{}\\,-2):out_range=tv",
                 side("iw"),

@@ -15,6 +15,8 @@ pub struct Facts {
     pub height: u32,
     /// Length of the video.
     pub seconds: f64,
+    /// Length of the whole file, sounds included, as far as its times can be trusted; where they may jump.
+    pub jumping_seconds: Option<f64>,
     /// It has sound.
     pub sound: bool,
     /// Codecs that a container must take to hold all of it.
@@ -43,6 +45,12 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Whether a file is in fragments, which a playlist names.
+    pub fn is_fragmented(&self, file: &str) -> bool {
+        let is_of = |check: &Check| matches!(check, Check::Playlist(media) if media == file);
+        self.files.iter().any(|planned| is_of(&planned.check))
+    }
+
     /// The input's streams that are in any output, by index.
     pub fn taken(&self) -> BTreeSet<usize> {
         let maps = self.args.windows(2).filter(|pair| pair[0] == "-map");
@@ -80,6 +88,7 @@ impl Facts {
             width: 1920,
             height: 1080,
             seconds: 0.0,
+            jumping_seconds: None,
             sound: true,
             codecs: vec!["h264".to_owned(), "aac".to_owned()],
             streams: None,
@@ -194,6 +203,7 @@ impl Preset {
         if let Some(picture) = &facts.picture {
             prepare(&mut args, &output.expect, picture, Picture::AS_CODED);
         }
+        bound(&mut args, facts);
         plan.args.extend(args);
         // `file:` keeps a name from being taken for a URL or an option.
         plan.args.push(format!("file:{file}"));
@@ -238,6 +248,22 @@ fn placed(output: &Output, facts: &Facts) -> Vec<String> {
     let args = output.args.iter();
     args.map(|arg| arg.replace(grammar::SECONDS, &seconds))
         .collect()
+}
+
+/// Where times jump in a way that wasn't foreseen, ffmpeg would fill the gap with pictures without end: an output ends at so
+/// many times the length of the file …
+const MOST_TIMES: f64 = 1.5;
+
+/// … and so many seconds more, and is then found to be too long.
+const MOST_SECONDS: f64 = 30.0;
+
+/// Bounds how long an output may become.
+pub(super) fn bound(args: &mut Vec<String>, facts: &Facts) {
+    let has_own = args.iter().any(|word| word == "-t");
+    if let Some(seconds) = facts.jumping_seconds.filter(|_| !has_own) {
+        let most = seconds * MOST_TIMES + MOST_SECONDS;
+        args.extend(["-t".to_owned(), format!("{most:.0}")]);
+    }
 }
 
 /// Options that name the filters of pictures.
