@@ -128,6 +128,16 @@ pub(crate) struct Packet {
     pub hidden: bool,
 }
 
+impl Packet {
+    /// When it is shown where times may be damaged: not long before or after it is decoded.
+    fn likely(&self) -> Option<f64> {
+        match (self.pts, self.dts) {
+            (Some(pts), Some(dts)) if (pts - dts).abs() > JUMP_FORWARD => Some(dts),
+            (pts, dts) => pts.or(dts),
+        }
+    }
+}
+
 #[cfg(test)]
 impl Packet {
     /// One that is shown from `at` on, and needs no other to be decoded.
@@ -181,7 +191,10 @@ impl Packets {
         if let Some(at) = packet.pts.or(packet.dts) {
             track.told.add(at, packet.duration);
             track.mend(packet);
-            track.mended.add(at + track.offset, packet.duration);
+            track.mended.add(
+                packet.likely().unwrap_or(at) + track.offset,
+                packet.duration,
+            );
             if packet.key && track.first_key.is_none() {
                 track.first_key = Some((track.count, at));
             }
@@ -403,6 +416,20 @@ mod tests {
         };
         packets.add(0, late);
         assert_eq!(packets.of(0).map(|span| span.end), Some(9.0 + 9.0 / 4.0));
+    }
+
+    #[test]
+    fn a_damaged_time_does_not_make_a_broadcast_longer() {
+        let mut packets = recordings(&[(0.0, 3)]);
+        let damaged = Packet {
+            pts: Some(11_933.0),
+            dts: Some(3.0),
+            duration: 1.0,
+            ..Packet::default()
+        };
+        packets.add(0, damaged);
+        packets.mend();
+        assert_eq!(packets.of(0).map(|span| span.length()), Some(4.0));
     }
 
     #[test]
