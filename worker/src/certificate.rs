@@ -164,15 +164,13 @@ pub fn damage(input: &Examined, made: f64) -> Option<String> {
     if !input.is_salvaged {
         return None;
     }
-    let (stream, whole) = if let Some(video) = input.media.video() {
-        let span = input.packets.of(video.index)?;
-        (video, check_whole(input, video, span))
-    } else {
-        let sound = input.media.sound()?;
-        let span = input.packets.of(sound.index)?;
-        (sound, check_declared(input, sound, span, 0.0))
-    };
+    let stream = input.media.video().or(input.media.sound())?;
     let span = input.packets.of(stream.index)?;
+    let whole = if stream.kind == "video" {
+        check_whole(input, stream, span)
+    } else {
+        check_declared(input, stream, span, 0.0)
+    };
     let slack = 2.0 * frame_seconds(stream);
     let lacks = made > 0.0 && made < span.length() && !agree(made, span.length(), slack);
     let lack = lacks.then(|| {

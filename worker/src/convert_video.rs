@@ -425,7 +425,7 @@ impl Service for ConvertVideo {
         } else {
             certificate::check_sound(&source).map_err(ServiceError::File)?
         };
-        let recodes = preset.outputs.iter().any(|o| o.expect.recodes_video());
+        let recodes = preset.recodes_video();
         let picture = if recodes {
             self.look(work, &mut source, span).await?
         } else {

@@ -100,7 +100,19 @@ pub struct Mastering {
     pub luminance: (u32, u32),
 }
 
+impl Stream {
+    /// Moving pictures, no cover.
+    fn is_film(&self) -> bool {
+        self.kind == "video" && !self.cover
+    }
+}
+
 impl Color {
+    /// Brighter than a usual screen: PQ or HLG.
+    pub fn is_hdr(&self) -> bool {
+        ["smpte2084", "arib-std-b67"].contains(&self.transfer.as_str())
+    }
+
     /// Takes in what is not known yet.
     pub(crate) fn complete(&mut self, other: &Self) {
         self.peak = self.peak.or(other.peak);
@@ -145,8 +157,7 @@ impl Media {
 
     /// The same, to be completed.
     pub(crate) fn video_mut(&mut self) -> Option<&mut Stream> {
-        let is_film = |s: &&mut Stream| s.kind == "video" && !s.cover;
-        self.streams.iter_mut().find(is_film)
+        self.streams.iter_mut().find(|stream| stream.is_film())
     }
 
     /// Whether that is one of the names of its format.
@@ -156,7 +167,7 @@ impl Media {
 
     /// The streams of moving pictures.
     pub fn videos(&self) -> impl Iterator<Item = &Stream> {
-        self.of_kind("video").filter(|s| !s.cover)
+        self.streams.iter().filter(|stream| stream.is_film())
     }
 
     /// The sound that is taken where one is: the default one, else the first.

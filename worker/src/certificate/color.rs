@@ -49,7 +49,7 @@ pub(super) fn check(
             }
         }
         // What makes HDR bright must not be lost.
-        None if expect.recodes_video() && is_hdr(source) => {
+        None if expect.recodes_video() && source.color.is_hdr() => {
             let (is, was) = (&video.color.transfer, &source.color.transfer);
             if is != was {
                 faults.push(format!("its transfer is `{is}`, not {was}"));
@@ -57,8 +57,4 @@ pub(super) fn check(
         }
         None => {}
     }
-}
-
-fn is_hdr(stream: &Stream) -> bool {
-    ["smpte2084", "arib-std-b67"].contains(&stream.color.transfer.as_str())
 }

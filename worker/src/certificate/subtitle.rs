@@ -4,19 +4,19 @@ use super::Examined;
 use crate::media::Stream;
 use crate::preset::{Expectation, is_text};
 
-/// Checks the number and the form of subtitles. Of copied ones only that none is more than there was: what a container takes is
-/// known by its writer, and what it doesn't is told as left out.
+/// Checks the number and the form of subtitles. Not of copied ones: what a container takes is known by its writer, and what it
+/// doesn't is reported as left out.
 pub(super) fn check(
     input: &Examined,
     output: &Examined,
     expect: &Expectation,
     faults: &mut Vec<String>,
 ) {
-    let is: Vec<&Stream> = output.media.of_kind("subtitle").collect();
     let codec = match expect.subtitles.as_deref() {
         None | Some(Expectation::COPY) => return,
         Some(codec) => codec,
     };
+    let is: Vec<&Stream> = output.media.of_kind("subtitle").collect();
     let sources = input.media.of_kind("subtitle");
     let wanted = sources.filter(|one| is_text(&one.codec)).count();
     if is.len() != wanted {

@@ -40,7 +40,7 @@ fn streams_of(source: &Examined) -> Streams {
             .map(|one| Sound {
                 index: one.index,
                 codec: one.codec.clone(),
-                title: title(one),
+                title: printable_short(&one.title, MOST_TITLE),
                 channels: one.channels,
                 bits: one.bits,
                 default: one.default,
@@ -68,12 +68,7 @@ fn named(stream: &Stream) -> Named {
     Named {
         index: stream.index,
         codec: codec.clone(),
-        title: title(stream),
     }
-}
-
-fn title(stream: &Stream) -> String {
-    printable_short(&stream.title, MOST_TITLE)
 }
 
 /// What is lost when pictures are coded anew, whatever the preset.

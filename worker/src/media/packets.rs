@@ -129,12 +129,11 @@ pub(crate) struct Packet {
 }
 
 impl Packet {
-    /// When it is shown where times may be damaged: not long before or after it is decoded.
-    fn likely(&self) -> Option<f64> {
-        match (self.pts, self.dts) {
-            (Some(pts), Some(dts)) if (pts - dts).abs() > JUMP_FORWARD => Some(dts),
-            (pts, dts) => pts.or(dts),
-        }
+    /// When it is shown where `at`, the time that is said, may be damaged: not long before or after it is decoded.
+    fn likely(&self, at: f64) -> f64 {
+        self.dts
+            .filter(|dts| (at - dts).abs() > JUMP_FORWARD)
+            .unwrap_or(at)
     }
 }
 
@@ -191,10 +190,9 @@ impl Packets {
         if let Some(at) = packet.pts.or(packet.dts) {
             track.told.add(at, packet.duration);
             track.mend(packet);
-            track.mended.add(
-                packet.likely().unwrap_or(at) + track.offset,
-                packet.duration,
-            );
+            track
+                .mended
+                .add(packet.likely(at) + track.offset, packet.duration);
             if packet.key && track.first_key.is_none() {
                 track.first_key = Some((track.count, at));
             }

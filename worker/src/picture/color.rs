@@ -69,7 +69,7 @@ pub(super) fn filters(picture: &Picture, colors: Colors) -> Vec<String> {
     if colors == Colors::Source {
         return source.keep();
     }
-    let mut filters = if source.is_hdr() || source.is_wide() {
+    let mut filters = if picture.color.is_hdr() || source.is_wide() {
         source.narrow(colors)
     } else {
         source.convert(colors)
@@ -100,10 +100,6 @@ pub(super) fn check(picture: &Picture, colors: Colors) -> Result<(), String> {
     ))
 }
 
-fn is_hdr(transfer: &str) -> bool {
-    ["smpte2084", "arib-std-b67"].contains(&transfer)
-}
-
 /// What a film's numbers mean.
 struct Source<'a> {
     color: &'a Color,
@@ -123,7 +119,7 @@ impl<'a> Source<'a> {
         let (width, height) = picture.size;
         let matrix = match color.matrix.as_str() {
             // What players assume: the matrix of standard definition for pictures of that size.
-            "" | "gbr" if is_hdr(&color.transfer) => "bt2020nc",
+            "" | "gbr" if color.is_hdr() => "bt2020nc",
             "" | "gbr" if width < 1280 && height <= 576 => "smpte170m",
             "" | "gbr" => "bt709",
             told => told,
@@ -137,10 +133,6 @@ impl<'a> Source<'a> {
                 .any(|bits| picture.pixel_format.contains(bits)),
             matrix,
         }
-    }
-
-    fn is_hdr(&self) -> bool {
-        self.peak().is_some()
     }
 
     /// The brightest of an HDR film, in cd/m².
@@ -216,7 +208,7 @@ impl<'a> Source<'a> {
         if !self.is_even {
             filters.push("scale=ceil(iw/2)*2:ceil(ih/2)*2".to_owned());
         }
-        let hdr = self.is_hdr();
+        let hdr = self.color.is_hdr();
         let matrix = if self.is_rgb { "gbr" } else { self.matrix };
         let range = or(&self.color.range, if self.is_rgb { "pc" } else { "tv" });
         // In ffmpeg 7.1 `zscale` heeds what pictures say, and not what it is told in their place.
@@ -254,9 +246,8 @@ fn or<'a>(told: &'a str, assumed: &'a str) -> &'a str {
 
 /// Whether pixels are red, green and blue, by the name of their format.
 fn is_rgb(format: &str) -> bool {
-    const BEGIN: [&str; 12] = [
+    const BEGIN: [&str; 11] = [
         "rgb", "bgr", "gbr", "argb", "abgr", "0rgb", "0bgr", "x2rgb", "x2bgr", "pal8", "bayer",
-        "rgba",
     ];
     BEGIN.iter().any(|begin| format.starts_with(begin))
 }

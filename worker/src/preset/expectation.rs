@@ -127,9 +127,7 @@ impl Expectation {
             _ => Ok(()),
         }
     }
-}
 
-impl Expectation {
     /// What is done to the colours of pictures for it.
     pub(super) fn colors(&self) -> Colors {
         match (self.color, self.video.as_deref()) {

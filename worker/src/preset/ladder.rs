@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::plan::{bound, prepare};
+use super::plan::{bound, filters, prepare};
 use super::{Expectation, Facts, Output, Size};
 use crate::picture::Picture;
 
@@ -96,13 +96,14 @@ impl Ladder {
         }
         put(&["-threads", &threads.to_string()]);
         let mut own = output.args.clone();
-        let mut filters = String::new();
+        // Before each rung's own.
+        let mut first = String::new();
         if let Some(picture) = &facts.picture {
-            prepare(&mut own, &output.expect, picture, Picture::TO_THE_NEXT);
-            // Each rung has filters of its own.
-            if let Some(at) = own.iter().position(|word| word == "-vf") {
-                filters = own.drain(at..at + 2).skip(1).collect::<String>() + ",";
+            first = filters(&output.expect, picture);
+            if !first.is_empty() {
+                first.push(',');
             }
+            prepare(&mut own, &output.expect, picture, Picture::TO_THE_NEXT);
         }
         bound(&mut own, facts);
         put(&own.iter().map(String::as_str).collect::<Vec<_>>());
@@ -115,7 +116,7 @@ impl Ladder {
                 side("iw"),
                 side("ih")
             );
-            put(&[&format!("-filter:v:{index}"), &format!("{filters}{scale}")]);
+            put(&[&format!("-filter:v:{index}"), &format!("{first}{scale}")]);
             put(&[&format!("-maxrate:v:{index}"), &format!("{}k", rung.video)]);
             put(&[
                 &format!("-bufsize:v:{index}"),

@@ -59,9 +59,8 @@ pub(super) fn check(preset: &Preset, facts: &Facts) -> Result<(), String> {
     let Some(picture) = &facts.picture else {
         return Ok(());
     };
-    let recodes = preset.outputs.iter().any(|one| one.expect.recodes_video());
     if let Some((profile, false)) = picture.color.dolby_vision
-        && recodes
+        && preset.recodes_video()
     {
         return Err(format!(
             "its colours are in Dolby Vision metadata of profile {profile}, which nothing here reads; the preset `remux` keeps it as it is"

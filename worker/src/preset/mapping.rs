@@ -3,7 +3,7 @@
 //! channels.
 
 use super::streams::{
-    Named, Sound, Streams, is_text, recoded, takes_attachments, takes_cover, takes_data,
+    Named, Sound, Streams, is_mp4, is_text, recoded, takes_attachments, takes_cover, takes_data,
     takes_subtitle,
 };
 
@@ -261,9 +261,6 @@ impl OutputArgs<'_> {
     }
 }
 
-fn is_mp4(muxer: &str) -> bool {
-    ["mp4", "mov", "ipod"].contains(&muxer)
-}
 fn channels_of(layout: &str) -> u32 {
     match layout {
         "mono" => 1,
@@ -294,7 +291,6 @@ mod tests {
         Named {
             index,
             codec: codec.to_owned(),
-            ..Named::default()
         }
     }
 

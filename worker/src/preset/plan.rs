@@ -122,6 +122,11 @@ impl Preset {
             .any(|one| one.expect.video.as_deref() == Some(Expectation::COPY))
     }
 
+    /// Whether it codes pictures anew.
+    pub fn recodes_video(&self) -> bool {
+        self.outputs.iter().any(|one| one.expect.recodes_video())
+    }
+
     fn input_options(&self, facts: &Facts) -> Vec<String> {
         if self.copies() {
             // AVI and transport streams leave times out that other containers need.
@@ -201,6 +206,7 @@ impl Preset {
             .extend(["-threads".to_owned(), self.threads.to_string()]);
         let mut args = placed(output, facts);
         if let Some(picture) = &facts.picture {
+            filter_first(&mut args, filters(&output.expect, picture));
             prepare(&mut args, &output.expect, picture, Picture::AS_CODED);
         }
         bound(&mut args, facts);
@@ -269,8 +275,28 @@ pub(super) fn bound(args: &mut Vec<String>, facts: &Facts) {
 /// Options that name the filters of pictures.
 const FILTERS: [&str; 3] = ["-vf", "-filter:v", "-filter:v:0"];
 
-/// Adds what the film's own pictures need to the arguments of an output that codes them anew; `durations`: how long each is
-/// shown, see [`Picture::duration_options`].
+/// The filters that a film's pictures need for an output, joined; empty for one that doesn't code them anew.
+pub(super) fn filters(expect: &Expectation, picture: &Picture) -> String {
+    if expect.recodes_video() {
+        picture.filters(expect.colors()).join(",")
+    } else {
+        String::new()
+    }
+}
+
+/// Puts filters before an output's own.
+fn filter_first(args: &mut Vec<String>, filters: String) {
+    if filters.is_empty() {
+        return;
+    }
+    match value_of(args, |option| FILTERS.contains(&option)) {
+        Some(own) => own.insert_str(0, &(filters + ",")),
+        None => args.extend(["-vf".to_owned(), filters]),
+    }
+}
+
+/// Adds what an encoder must be told of the film's pictures to the arguments of an output that codes them anew; `durations`:
+/// how long each is shown, see [`Picture::duration_options`].
 pub(super) fn prepare(
     args: &mut Vec<String>,
     expect: &Expectation,
@@ -279,13 +305,6 @@ pub(super) fn prepare(
 ) {
     if !expect.recodes_video() {
         return;
-    }
-    let filters = picture.filters(expect.colors()).join(",");
-    if !filters.is_empty() {
-        match value_of(args, |option| FILTERS.contains(&option)) {
-            Some(own) => own.insert_str(0, &(filters + ",")),
-            None => args.extend(["-vf".to_owned(), filters]),
-        }
     }
     let encoder = value_of(args, |option| option == "-c:v").cloned();
     let encoder = encoder.unwrap_or_default();

@@ -25,14 +25,13 @@ pub struct Named {
     pub index: usize,
     /// ffmpeg's name of it; of data its four letters, where it has some.
     pub codec: String,
-    /// What its maker called it; empty if not at all.
-    pub title: String,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Sound {
     pub index: usize,
     pub codec: String,
+    /// What its maker called it; empty if not at all.
     pub title: String,
     pub channels: u32,
     /// Bits of a sample, where the header tells them; else 0.
@@ -94,6 +93,11 @@ impl Streams {
     }
 }
 
+/// Whether a muxer writes MP4 or one of its kind.
+pub(super) fn is_mp4(muxer: &str) -> bool {
+    ["mp4", "mov", "ipod"].contains(&muxer)
+}
+
 /// Whether subtitles of that codec are letters.
 pub fn is_text(codec: &str) -> bool {
     TEXTS.contains(&codec)
@@ -103,15 +107,14 @@ pub fn is_text(codec: &str) -> bool {
 pub(super) fn takes_subtitle(muxer: &str, codec: &str) -> bool {
     match muxer {
         "matroska" => MATROSKA_SUBTITLES.contains(&codec) || recoded(muxer, codec, 0).is_some(),
-        "mp4" | "mov" | "ipod" => codec == "mov_text",
-        _ => false,
+        muxer => is_mp4(muxer) && codec == "mov_text",
     }
 }
 
 /// Whether a muxer takes a cover picture.
 pub(super) fn takes_cover(muxer: &str, codec: &str) -> bool {
     // ffmpeg writes a cover into Matroska as a film of one picture, which players would show.
-    ["mp4", "mov", "ipod"].contains(&muxer) && MP4_COVERS.contains(&codec)
+    is_mp4(muxer) && MP4_COVERS.contains(&codec)
 }
 
 /// Whether a muxer takes data of those four letters: telemetry of GoPro. A time code it writes itself, of the film's tags.
