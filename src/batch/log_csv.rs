@@ -5,7 +5,6 @@ use std::fs::Permissions;
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::LazyLock;
 
 use muck_worker::dates;
 use muck_worker::message::Message;
@@ -37,9 +36,9 @@ const FIRST: [&str; 20] = [
     "Warning",
     "Error",
 ];
-/// Seconds from `Service-Read` to `Service-Write`, to the millisecond where the worker tells it.
+/// Seconds from `Service-Read` to `Service-Write`, to the millisecond where the worker reports it.
 const TIME: &str = "Processing-Time";
-/// The header that tells that time.
+/// The header with that time.
 const SECONDS: &str = "Processing-Seconds";
 /// The results below the folder of the log, with `;` between.
 const FILE: &str = "File";
@@ -77,27 +76,13 @@ pub fn write(folder: &Path, batch: &str, jobs: &[(Job, Vec<String>)]) -> io::Res
     let mut file = tempfile::Builder::new()
         .prefix(".muck-")
         .suffix(".part")
+        // As the results beside it, less what the umask takes; a temporary file would be its owner's alone.
+        .permissions(Permissions::from_mode(0o666))
         .tempfile_in(folder)?;
     io::Write::write_all(&mut file, &text)?;
-    // A temporary file is its owner's alone; the results beside it are what the umask makes of them.
-    file.as_file()
-        .set_permissions(Permissions::from_mode(0o666 & !umask()))?;
     file.as_file().sync_all()?;
     file.persist(&path).map_err(|error| error.error)?;
     Ok(path)
-}
-
-/// The bits that new files don't get. It can only be read by setting it.
-fn umask() -> u32 {
-    static UMASK: LazyLock<u32> = LazyLock::new(|| {
-        // The process's own state tells it without changing it.
-        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-        status
-            .lines()
-            .find_map(|line| u32::from_str_radix(line.strip_prefix("Umask:")?.trim(), 8).ok())
-            .unwrap_or(0o022)
-    });
-    *UMASK
 }
 
 /// The log to write to, with the rows it has.

@@ -24,7 +24,7 @@ pub struct JobFailure {
     pub reason: String,
 }
 
-/// A result that doesn't hold all of its original, and what is missing. Foreign text: escape before showing.
+/// A result that lacks part of its original, and what is missing. Untrusted text: escape before printing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Remark {
     pub file: String,

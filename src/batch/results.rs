@@ -431,14 +431,14 @@ impl Getting<'_> {
     }
 }
 
-/// What of the original a job's results don't hold, if its status message tells of anything.
+/// The parts of the original that a job's results lack, if its status message lists any.
 fn remark(job: &Job) -> Option<Remark> {
     let message = Message::parse(job.message.as_deref()?).ok()?;
-    let told = |name| message.get(name).map(str::to_owned);
+    let header = |name| message.get(name).map(str::to_owned);
     let remark = Remark {
         file: job.shown(),
-        left_out: told("Left-Out"),
-        warning: told("Warning"),
+        left_out: header("Left-Out"),
+        warning: header("Warning"),
     };
     (remark.left_out.is_some() || remark.warning.is_some()).then_some(remark)
 }

@@ -34,9 +34,9 @@ const ROUND: usize = 10 * BATCH;
 /// A status message is its input message and up to about 4 KiB more, and must be readable too.
 const MESSAGE_MAX: usize = MAX_BYTES / 2;
 
-/// The header that tells what a job's results are called, without an extension, where the original's name is not enough.
+/// The header with the name of a job's results, without an extension, where the original's name is not enough.
 pub(super) const RESULT_NAME: &str = "ResultName";
-/// The header that tells when the original was last changed, in ISO 8601.
+/// The header with the time at which the original was last changed, in ISO 8601.
 pub(super) const MODIFIED: &str = "Modified";
 
 /// What to submit.
@@ -475,7 +475,7 @@ impl Run<'_> {
             original_location: Some(file.location.clone()).filter(|location| !location.is_empty()),
             sha256: Some(content.sha256.clone()),
             salvage: self.salvage,
-            extra: told(file),
+            extra: result_headers(file),
         };
         let text = message.to_message().to_string();
         if text.len() > MESSAGE_MAX {
@@ -504,7 +504,7 @@ impl Run<'_> {
 }
 
 /// Headers that are for whoever fetches the results: workers pass them on.
-fn told(file: &FoundFile) -> Vec<(String, String)> {
+fn result_headers(file: &FoundFile) -> Vec<(String, String)> {
     let modified = file
         .modified
         .and_then(|time| Timestamp::try_from(time).ok());

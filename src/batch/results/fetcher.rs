@@ -58,14 +58,14 @@ pub(super) struct Fetcher<'a> {
     keeps_times: bool,
 }
 
-/// What the submitter tells of a job's results.
-struct Told {
+/// What the submitter wants of a job's results.
+struct Naming {
     /// Without an extension.
     name: String,
     modified: Option<SystemTime>,
 }
 
-impl Told {
+impl Naming {
     fn of(job: &Job) -> Self {
         let message = job.message.as_deref();
         let message = message.and_then(|text| Message::parse(text).ok());
@@ -144,14 +144,15 @@ impl<'a> Fetcher<'a> {
                     self.here.remove(&(job.id, output.ordinal));
                 }
             }
-            for output in &job.outputs {
-                if !self.here.contains_key(&(job.id, output.ordinal)) {
-                    wanted.push((
-                        job.id,
-                        output.ordinal,
-                        self.order(job, output, &mut open).await?,
-                    ));
-                }
+            let is_here = |one: &&Output| self.here.contains_key(&(job.id, one.ordinal));
+            let missing: Vec<&Output> = job.outputs.iter().filter(|one| !is_here(one)).collect();
+            if missing.is_empty() {
+                continue;
+            }
+            let naming = Naming::of(job);
+            for output in missing {
+                let order = self.order(job, &naming, output, &mut open).await?;
+                wanted.push((job.id, output.ordinal, order));
             }
         }
         let mut folders: HashMap<String, Folder> = HashMap::new();
@@ -266,7 +267,13 @@ impl<'a> Fetcher<'a> {
         Ok(same.then_some(fetched))
     }
 
-    async fn order(&mut self, job: &Job, output: &Output, open: &mut Open) -> Result<Order> {
+    async fn order(
+        &mut self,
+        job: &Job,
+        naming: &Naming,
+        output: &Output,
+        open: &mut Open,
+    ) -> Result<Order> {
         let folder = if let Some(folder) = open.locations.get(&job.location) {
             folder.clone()
         } else {
@@ -275,13 +282,13 @@ impl<'a> Fetcher<'a> {
             open.locations.insert(job.location.clone(), folder.clone());
             folder
         };
-        let told = Told::of(job);
         let (folder, wanted) = match &output.name {
-            None => (folder, place::named(&told.name, &extension(job, output))),
+            None => (folder, place::named(&naming.name, &extension(job, output))),
             Some(name) => match name.split_once('/') {
-                None => (folder, place::named(&told.name, name)),
+                None => (folder, place::named(&naming.name, name)),
                 Some((group, file)) => (
-                    self.folder_of(job, &told.name, folder, group, open).await?,
+                    self.folder_of(job, &naming.name, folder, group, open)
+                        .await?,
                     place::exactly(file),
                 ),
             },
@@ -291,7 +298,7 @@ impl<'a> Fetcher<'a> {
             key: output.key.clone(),
             folder,
             wanted,
-            modified: told.modified.filter(|_| self.keeps_times),
+            modified: naming.modified.filter(|_| self.keeps_times),
         })
     }
 

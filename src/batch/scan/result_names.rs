@@ -56,10 +56,7 @@ pub(super) fn tell_apart(files: &mut [FoundFile]) {
     for index in alike(files, place) {
         files[index].result_name = Some(files[index].name.clone());
     }
-    let mut taken = BTreeMap::new();
-    for file in files.iter() {
-        *taken.entry(place(file)).or_insert(0) += 1;
-    }
+    let mut taken: BTreeSet<_> = files.iter().map(place).collect();
     let mut seen = BTreeSet::new();
     let count = files.len();
     for file in files.iter_mut() {
@@ -72,9 +69,9 @@ pub(super) fn tell_apart(files: &mut [FoundFile]) {
         // No more names can be taken than there are files.
         let free = (2..=count + 1)
             .map(|number| format!("{name} ({number})"))
-            .find(|name| !taken.contains_key(&(location.clone(), place::taken_for(name))));
+            .find(|name| !taken.contains(&(location.clone(), place::taken_for(name))));
         if let Some(free) = free {
-            taken.insert((location, place::taken_for(&free)), 1);
+            taken.insert((location, place::taken_for(&free)));
             file.result_name = Some(free);
         }
     }
