@@ -86,6 +86,13 @@ impl ConvertVideo {
             let seconds = f64::from(d) / f64::from(n);
             examined.packets.follow_one_another(video.index, seconds);
         }
+        if examined.media.is_format("matroska")
+            && let Some(video) = examined.media.video()
+        {
+            for end in [video.end, examined.media.duration].into_iter().flatten() {
+                examined.packets.bound(video.index, end);
+            }
+        }
         Ok(examined)
     }
 
@@ -108,12 +115,13 @@ impl ConvertVideo {
         picture.has_pauses = source.packets.longest_step(video.index) > PAUSE_SECONDS;
         if source.may_change_size() {
             let sizes = of_file(self.tools.sizes(work, video.index).await)?;
-            let (kind, largest) = Sizes::of(sizes.unwrap_or_default());
-            if let Some(largest) = largest.filter(|_| kind != Sizes::One) {
-                picture.sizes = kind;
-                picture.size = largest;
+            picture.sizes = Sizes::of(sizes.unwrap_or_default());
+            if let Some(canvas) = picture.sizes.canvas() {
+                picture.size = (canvas.width, canvas.height);
+                picture.pixel = canvas.pixel;
                 if let Some(video) = source.media.video_mut() {
-                    (video.width, video.height) = largest;
+                    (video.width, video.height) = picture.size;
+                    video.pixel = canvas.pixel;
                 }
             }
         }
@@ -198,6 +206,8 @@ impl ConvertVideo {
         // Only of the first film it is known how many frames were written.
         let mut written = Some(made.frames);
         let mut certificates = BTreeMap::new();
+        // Of films with all their sounds.
+        let mut lengths = BTreeMap::new();
         for planned in &plan.files {
             let Check::Media(expect) = &planned.check else {
                 continue;
@@ -218,6 +228,7 @@ impl ConvertVideo {
             let certificate = certificate::check_output(source, &result, frames, expect, version)
                 .map_err(ServiceError::File)?;
             certificates.insert(name, certificate);
+            lengths.insert(name, result.packets.whole().map_or(0.0, |s| s.length()));
         }
         for planned in &plan.files {
             let certificate = match &planned.check {
@@ -226,21 +237,23 @@ impl ConvertVideo {
                     let path = work.join(&planned.file);
                     let mut text = read_playlist(&path)?;
                     if playlist::is_empty_master(&text) {
-                        text = playlist::write_master(&variants(plan, work, &certificates));
-                        std::fs::write(&path, &text).map_err(|error| {
-                            ServiceError::Machine(format!("can't write the playlist: {error}"))
-                        })?;
+                        let variants = variants(plan, work, &certificates, &lengths);
+                        text = playlist::write_master(&variants);
+                        write_playlist(&path, &text)?;
                     }
                     playlist::check_master(&text, playlists).map(|()| Certificate::default())
                 }
                 Check::Playlist(media) => {
-                    let text = read_playlist(&work.join(&planned.file))?;
+                    let path = work.join(&planned.file);
+                    let mut text = read_playlist(&path)?;
+                    let seconds = lengths.get(media.as_str()).copied().unwrap_or_default();
+                    if let Some(longer) = playlist::lengthened(&text, seconds) {
+                        write_playlist(&path, &longer)?;
+                        text = longer;
+                    }
                     let bytes = std::fs::metadata(work.join(media))
                         .map_err(|e| ServiceError::Machine(format!("can't read {media}: {e}")))?
                         .len();
-                    let seconds = certificates
-                        .get(media.as_str())
-                        .map_or(0.0, |c: &Certificate| c.output_seconds);
                     playlist::check(&text, media, bytes, seconds)
                 }
             }
@@ -271,17 +284,17 @@ fn variants<'a>(
     plan: &'a Plan,
     work: &Path,
     certificates: &BTreeMap<&str, Certificate>,
+    lengths: &BTreeMap<&str, f64>,
 ) -> Vec<playlist::Variant<'a>> {
     let variant = |planned: &'a PlannedFile| {
         let Check::Playlist(media) = &planned.check else {
             return None;
         };
-        let made = certificates.get(media.as_str())?;
         Some(playlist::Variant {
             playlist: &planned.file,
             bytes: std::fs::metadata(work.join(media)).ok()?.len(),
-            seconds: made.output_seconds,
-            size: made.size,
+            seconds: *lengths.get(media.as_str())?,
+            size: certificates.get(media.as_str())?.size,
         })
     };
     plan.files.iter().filter_map(variant).collect()
@@ -354,6 +367,11 @@ fn read_playlist(path: &Path) -> Result<String, ServiceError> {
         return Err(missing("the playlist is too long".to_owned()));
     }
     std::fs::read_to_string(path).map_err(|e| missing(e.to_string()))
+}
+
+fn write_playlist(path: &Path, text: &str) -> Result<(), ServiceError> {
+    std::fs::write(path, text)
+        .map_err(|error| ServiceError::Machine(format!("can't write the playlist: {error}")))
 }
 
 /// Seconds of film after which a plan's longest output is done; 0 where only pictures are made, of which none can tell.

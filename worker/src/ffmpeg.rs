@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use crate::jail::{Bounds, Jail};
 use crate::media::Packets;
-use crate::preset::Plan;
+use crate::preset::{Cover, Plan};
 use crate::spent::Spent;
 pub use fault::FfmpegError;
 use fault::{judge, told};
@@ -275,19 +275,24 @@ impl Tools {
         limit: Duration,
         on_progress: &mut (dyn FnMut(Progress) + Send),
     ) -> Result<Progress, FfmpegError> {
-        let args = self.conversion(plan);
-        let mut progress = Progress::default();
         let input = std::fs::metadata(folder.join(INPUT_NAME)).map_or(0, |facts| facts.len());
         let output_limit = input
             .saturating_mul(OUTPUT_TIMES)
             .saturating_add(OUTPUT_MORE);
-        let call = Call {
+        let bounds = Bounds::writing(limit, output_limit);
+        let (covers, args) = (self.taking_out(&plan.covers), self.conversion(plan));
+        let mut call = Call {
             program: &self.ffmpeg,
-            args: &args,
+            args: &covers,
             folder,
             input: INPUT_NAME,
-            bounds: Bounds::writing(limit, output_limit),
+            bounds,
         };
+        if !plan.covers.is_empty() {
+            self.run("ffmpeg", &call, &mut |_| {}).await?;
+        }
+        call.args = &args;
+        let mut progress = Progress::default();
         self.run("ffmpeg", &call, &mut |line| {
             progress.read_line(line);
             if line.starts_with("progress=") {
@@ -325,6 +330,18 @@ impl Tools {
         args.extend(plan.input.iter().map(OsString::from));
         args.extend(self.input(INPUT_NAME, None));
         args.extend(plan.args.iter().map(OsString::from));
+        args
+    }
+
+    /// The whole argument list of what writes covers into files, as they are.
+    fn taking_out(&self, covers: &[Cover]) -> Vec<OsString> {
+        let mut args = words(&["-hide_banner", "-nostdin", "-nostats", "-v", "error", "-y"]);
+        args.extend(self.input(INPUT_NAME, None));
+        for Cover { stream, file, .. } in covers {
+            args.extend(words(&["-map", &format!("0:{stream}"), "-c", "copy"]));
+            args.extend(words(&["-frames:v", "1", "-f", "image2", "-update", "1"]));
+            args.extend(words(&[&format!("file:{file}")]));
+        }
         args
     }
 

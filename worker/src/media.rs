@@ -48,6 +48,8 @@ pub struct Stream {
     pub mean_rate: (u32, u32),
     /// Its length in seconds, if it declares one.
     pub duration: Option<f64>,
+    /// When its last packet is over, in seconds, where Matroska tells it.
+    pub end: Option<f64>,
     /// How many frames it declares, if it does.
     pub frames: Option<u64>,
     /// A cover image, not moving pictures.
@@ -128,7 +130,7 @@ impl Media {
         stream=index,codec_type,codec_name,codec_tag_string,width,height,sample_aspect_ratio,r_frame_rate,avg_frame_rate,duration,nb_frames,channels,channel_layout,sample_fmt,bits_per_sample,bits_per_raw_sample,\
         pix_fmt,color_range,color_space,color_transfer,color_primaries,field_order:\
         stream_disposition=attached_pic,default:\
-        stream_side_data:stream_tags=title,handler_name:format_tags:program=program_id:program_stream=index";
+        stream_side_data:stream_tags=title,handler_name,DURATION:format_tags:program=program_id:program_stream=index";
 
     /// Reads ffprobe's JSON.
     ///
@@ -268,6 +270,9 @@ struct RawTags {
     title: String,
     #[serde(default)]
     handler_name: String,
+    /// Of Matroska, by ffmpeg's and other writers.
+    #[serde(rename = "DURATION")]
+    duration: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -320,6 +325,7 @@ impl From<RawStream> for Stream {
             rate: fraction(raw.r_frame_rate.as_deref()),
             mean_rate: fraction(raw.avg_frame_rate.as_deref()),
             duration: seconds(raw.duration.as_deref()),
+            end: raw.tags.duration.as_deref().and_then(clock_seconds),
             frames: raw
                 .nb_frames
                 .and_then(|n| n.parse().ok())
@@ -372,8 +378,15 @@ fn seconds(text: Option<&str>) -> Option<f64> {
     text?.trim().parse().ok().filter(|s: &f64| s.is_finite())
 }
 
+/// `00:01:40.023000000` as a number of seconds.
+fn clock_seconds(text: &str) -> Option<f64> {
+    let fields = text.split(':').map(|field| seconds(Some(field)));
+    let sum = fields.reduce(|sum, field| Some(sum? * 60.0 + field?))?;
+    sum.filter(|sum| *sum > 0.0)
+}
+
 /// `N/D`, or `N:D` as shapes are written.
-fn fraction(text: Option<&str>) -> (u32, u32) {
+pub(crate) fn fraction(text: Option<&str>) -> (u32, u32) {
     text.and_then(|t| t.split_once(['/', ':']))
         .and_then(|(n, d)| Some((n.parse().ok()?, d.parse().ok()?)))
         .unwrap_or((0, 0))
@@ -406,6 +419,14 @@ mod tests {
             Media::parse("{}").expect("an empty description").video(),
             None
         );
+    }
+
+    #[test]
+    fn clocks_are_read() {
+        assert_eq!(clock_seconds("00:01:40.250000000"), Some(100.25));
+        for text in ["", "00:00:00.000", "0:x:1", "N/A"] {
+            assert_eq!(clock_seconds(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -7,18 +7,22 @@
 mod color;
 mod look;
 mod scan;
+mod sizes;
 
 use crate::media::{Color, LastPicture, Stream};
 pub use color::Colors;
 pub use look::{Fields, Look};
 pub use scan::Scan;
+pub use sizes::{Canvas, Sizes};
 
 /// What is known of the pictures of a film.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Picture {
     /// The largest, in pixels as coded, without what the container crops.
     pub size: (u32, u32),
-    /// Their size changes in the middle, and with it their shape.
+    /// Width to height of a pixel; 0/0 if unknown.
+    pub pixel: (u32, u32),
+    /// Whether that changes in the middle.
     pub sizes: Sizes,
     /// They are shown on their side: filters see them turned.
     pub is_turned: bool,
@@ -37,42 +41,6 @@ pub struct Picture {
 /// So many seconds without a picture are a pause. Encoders put a dozen pictures in another order at the most.
 pub const PAUSE_SECONDS: f64 = 0.5;
 
-/// Whether pictures change their size.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Sizes {
-    #[default]
-    One,
-    /// They do, and keep their shape.
-    SameShape,
-    /// They change their shape too.
-    OtherShapes,
-}
-
-impl Sizes {
-    /// What these sizes are, and the largest of them.
-    pub fn of(sizes: impl IntoIterator<Item = (u32, u32)>) -> (Self, Option<(u32, u32)>) {
-        let sizes: Vec<(u32, u32)> = sizes
-            .into_iter()
-            .filter(|(w, h)| *w > 0 && *h > 0)
-            .collect();
-        let area = |(w, h): &(u32, u32)| u64::from(*w) * u64::from(*h);
-        let Some(largest) = sizes.iter().copied().max_by_key(area) else {
-            return (Self::One, None);
-        };
-        let shape = |(w, h): (u32, u32)| f64::from(w) / f64::from(h);
-        // Sides are whole numbers: 854x480 is 16:9 too.
-        let is_same = |one: &(u32, u32)| (shape(*one) / shape(largest) - 1.0).abs() < 0.02;
-        let kind = if sizes.iter().all(|one| *one == largest) {
-            Self::One
-        } else if sizes.iter().all(is_same) {
-            Self::SameShape
-        } else {
-            Self::OtherShapes
-        };
-        (kind, Some(largest))
-    }
-}
-
 impl Picture {
     /// Of a stream as its header tells.
     pub fn of(stream: &Stream) -> Self {
@@ -81,6 +49,7 @@ impl Picture {
             .find(|(n, d)| *n > 0 && *d > 0);
         Self {
             size: (stream.width, stream.height),
+            pixel: stream.pixel,
             is_turned: stream.is_turned,
             rate: rate.map_or(0.0, |(n, d)| f64::from(n) / f64::from(d)),
             pixel_format: stream.pixel_format.clone(),
@@ -89,20 +58,20 @@ impl Picture {
         }
     }
 
-    /// The filters, to stand before a preset's own; none for pictures that need none.
-    pub fn filters(&self, colors: Colors) -> Vec<String> {
-        let mut filters = self.one_size();
+    /// The filters, to stand before a preset's own; none for pictures that need none. `may_grow`: odd sides may become even.
+    pub fn filters(&self, colors: Colors, may_grow: bool) -> Vec<String> {
+        let mut filters = self.sizes.filters(self.is_turned);
         filters.extend(self.scan.filters());
-        filters.extend(color::filters(self, colors));
+        filters.extend(color::filters(self, colors, may_grow));
         filters
     }
 
-    /// Whether the colours can be made what an output wants.
+    /// Whether the colours can be converted here.
     ///
     /// # Errors
     /// A sentence that says why not.
-    pub fn check_colors(&self, colors: Colors) -> Result<(), String> {
-        color::check(self, colors)
+    pub fn check_colors(&self) -> Result<(), String> {
+        color::check(self)
     }
 
     /// What stands before the input: where sizes change, ffmpeg is not to begin anew with its filters, which would lose what
@@ -111,23 +80,6 @@ impl Picture {
         match self.sizes {
             Sizes::One => Vec::new(),
             _ => ["-reinit_filter:v", "0"].map(str::to_owned).into(),
-        }
-    }
-
-    fn one_size(&self) -> Vec<String> {
-        let (width, height) = if self.is_turned {
-            (self.size.1, self.size.0)
-        } else {
-            self.size
-        };
-        match self.sizes {
-            Sizes::One => Vec::new(),
-            Sizes::SameShape => vec![format!("scale={width}:{height}")],
-            Sizes::OtherShapes => vec![
-                format!("scale={width}:{height}:force_original_aspect_ratio=decrease:eval=frame"),
-                // In the middle of black.
-                format!("pad={width}:{height}:-1:-1:eval=frame"),
-            ],
         }
     }
 
@@ -150,21 +102,16 @@ impl Picture {
         if encoder == "libx264" && (self.last.is_some() || is_torn) {
             options.extend(["-bf", "0"].map(str::to_owned));
         }
-        let seconds = match self.last {
-            // Its own time tells the unit: ffmpeg 5.1 has another for TB than for the packets that it gives.
-            Some(LastPicture { at, seconds }) => {
-                let times = seconds / at;
-                format!("if(eq(NEXT_PTS\\,NOPTS)\\,PTS*{times:.9}\\,{usually})")
-            }
-            None if usually == Self::AS_CODED => return options,
-            None => usually.to_owned(),
-        };
-        options.extend([
-            "-bsf:v".to_owned(),
-            // Without the first two it gives every packet one time for both.
-            format!("setts=pts=PTS:dts=DTS:duration={seconds}"),
-        ]);
+        if self.last.is_some() || usually != Self::AS_CODED {
+            options.push("-bsf:v".to_owned());
+            options.push(durations(self.last, usually));
+        }
         options
+    }
+
+    /// The same for pictures that are copied.
+    pub fn copied_duration_options(last: LastPicture) -> [String; 2] {
+        ["-bsf:v:0".to_owned(), durations(Some(last), Self::AS_CODED)]
     }
 
     /// Lengths as the encoder tells them.
@@ -174,49 +121,32 @@ impl Picture {
     pub const TO_THE_NEXT: &str = "if(eq(NEXT_DTS\\,NOPTS)\\,DURATION\\,NEXT_DTS-DTS)";
 }
 
+/// ffmpeg's filter that gives packets the length `usually`, and the last its own.
+fn durations(last: Option<LastPicture>, usually: &str) -> String {
+    let seconds = match last {
+        // Its own time tells the unit: ffmpeg 5.1 has another for TB than for the packets that it gives.
+        Some(LastPicture { at, seconds }) => {
+            let times = seconds / at;
+            format!("if(eq(NEXT_PTS\\,NOPTS)\\,PTS*{times:.9}\\,{usually})")
+        }
+        None => usually.to_owned(),
+    };
+    // Without the first two it gives every packet one time for both.
+    format!("setts=pts=PTS:dts=DTS:duration={seconds}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn sizes_are_told_apart() {
-        let of = |sizes: &[(u32, u32)]| Sizes::of(sizes.iter().copied());
-        assert_eq!(of(&[]), (Sizes::One, None));
-        assert_eq!(of(&[(0, 0), (4, 4)]), (Sizes::One, Some((4, 4))));
-        assert_eq!(
-            of(&[(320, 180), (640, 360)]),
-            (Sizes::SameShape, Some((640, 360)))
-        );
-        assert_eq!(
-            of(&[(854, 480), (640, 360)]),
-            (Sizes::SameShape, Some((854, 480)))
-        );
-        assert_eq!(
-            of(&[(320, 240), (640, 360)]),
-            (Sizes::OtherShapes, Some((640, 360)))
-        );
-    }
-
-    #[test]
-    fn changing_sizes_become_the_largest() {
-        let mut picture = Picture {
-            size: (640, 360),
-            ..Picture::default()
-        };
-        assert_eq!(picture.filters(Colors::Source), [""; 0]);
+    fn filters_are_not_begun_anew_where_sizes_change() {
+        let mut picture = Picture::default();
+        assert_eq!(picture.filters(Colors::Source, true), [""; 0]);
         assert_eq!(picture.input_options(), [""; 0]);
-        picture.sizes = Sizes::SameShape;
-        assert_eq!(picture.filters(Colors::Source), ["scale=640:360"]);
+        picture.sizes = Sizes::SameShape(Canvas::new(640, 360, (1, 1)));
+        assert_eq!(picture.filters(Colors::Source, true)[0], "scale=640:360");
         assert_eq!(picture.input_options(), ["-reinit_filter:v", "0"]);
-        picture.sizes = Sizes::OtherShapes;
-        picture.is_turned = true;
-        assert_eq!(
-            picture.filters(Colors::Source),
-            [
-                "scale=360:640:force_original_aspect_ratio=decrease:eval=frame",
-                "pad=360:640:-1:-1:eval=frame"
-            ]
-        );
     }
 
     #[test]

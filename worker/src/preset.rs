@@ -1,6 +1,7 @@
 //! Presets: which conversions there are. They are data (`presets.toml`, and users' own in
 //! `muck.toml`), checked when read. [`plan`] makes ffmpeg's arguments of one and an input's facts.
 
+mod channels;
 mod definition;
 mod expectation;
 mod grammar;
@@ -15,12 +16,12 @@ use std::sync::LazyLock;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+pub(crate) use channels::AAC_LAYOUTS;
 pub use definition::{DefinitionError, MAX_DEFINITION_BYTES};
 pub use expectation::{AudioStreams, ColorKind, Expectation, Rate, Size};
 pub use grammar::ArgumentError;
 pub use ladder::{Ladder, Rung};
-pub(crate) use mapping::aac_layout;
-pub use plan::{Check, Facts, Plan, PlannedFile};
+pub use plan::{Check, Cover, Facts, Plan, PlannedFile};
 pub(crate) use streams::recoded;
 pub use streams::{Named, Sound, Streams, is_text};
 

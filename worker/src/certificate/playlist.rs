@@ -61,10 +61,8 @@ pub fn check(text: &str, file: &str, bytes: u64, seconds: f64) -> Result<Certifi
         } else if let Some(range) = line.strip_prefix("#EXT-X-BYTERANGE:") {
             segments += 1;
             next(range)
-        } else if let Some(time) = line.strip_prefix("#EXTINF:") {
-            let time = time.split(',').next().unwrap_or_default();
-            time.parse::<f64>()
-                .ok()
+        } else if line.starts_with("#EXTINF:") {
+            time_of(line)
                 .filter(|t| *t >= 0.0 && t.is_finite())
                 .map(|t| length += t)
         } else {
@@ -96,6 +94,38 @@ pub fn check(text: &str, file: &str, bytes: u64, seconds: f64) -> Result<Certifi
         segments: Some(segments),
         ..Certificate::default()
     })
+}
+
+/// The playlist of a film that lasts so many seconds, if ffmpeg's is shorter: it measures pictures only, and sound that goes
+/// on after them is in the last segment.
+pub fn lengthened(text: &str, seconds: f64) -> Option<String> {
+    let times: Vec<f64> = text.lines().filter_map(time_of).collect();
+    let missing = seconds - times.iter().sum::<f64>();
+    let last = times.last().filter(|_| missing > SHORTEST)? + missing;
+    let longest = times.iter().copied().fold(last, f64::max);
+    let mut left = times.len();
+    let mut longer = String::with_capacity(text.len() + 16);
+    for line in text.lines() {
+        left -= usize::from(time_of(line).is_some());
+        let _ = if left == 0 && time_of(line).is_some() {
+            writeln!(longer, "#EXTINF:{last:.6},")
+        } else if line.starts_with(TARGET) {
+            // None may be longer when rounded (RFC 8216, 4.3.3.1).
+            writeln!(longer, "{TARGET}{:.0}", longest.round())
+        } else {
+            writeln!(longer, "{line}")
+        };
+    }
+    Some(longer)
+}
+
+/// The tag that tells the longest segment's length.
+const TARGET: &str = "#EXT-X-TARGETDURATION:";
+
+/// The length of a segment, in a line that tells one.
+fn time_of(line: &str) -> Option<f64> {
+    let time = line.strip_prefix("#EXTINF:")?;
+    time.split(',').next()?.parse().ok()
 }
 
 /// One size of a film, for a master playlist.
@@ -188,6 +218,21 @@ mod tests {
             text.contains("BANDWIDTH=200000,RESOLUTION=640x360\n720p.m3u8"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_playlist_lasts_as_long_as_the_sound() {
+        let text = MEDIA.replace("#EXT-X-MAP", "#EXT-X-TARGETDURATION:6\n#EXT-X-MAP");
+        assert_eq!(lengthened(&text, 8.5), None);
+        assert_eq!(lengthened(&text, 3.0), None);
+        let longer = lengthened(&text, 20.25).expect("is longer");
+        assert!(check(&longer, "a.mp4", 120, 20.25).is_ok());
+        assert_eq!(
+            longer,
+            text.replace("2.500000", "14.250000")
+                .replace("DURATION:6", "DURATION:14")
+        );
+        assert_eq!(lengthened("#EXTM3U\n", 5.0), None);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::{Certificate, Examined, agree, check_declared, check_length};
 use crate::media::{Span, Stream};
-use crate::preset::{AudioStreams, Expectation, aac_layout, recoded};
+use crate::preset::{AAC_LAYOUTS, AudioStreams, Expectation, recoded};
 
 /// An input with sound: as much as it says.
 ///
@@ -67,9 +67,6 @@ pub(super) fn check(
     })
 }
 
-/// Layouts in which AAC plays everywhere.
-const PLAYED: [&str; 4] = ["mono", "stereo", "5.1", "7.1"];
-
 /// Of each stream of sound in a film, this part and a second less may be missing: packets of some formats tell their times badly,
 /// and where they do a conversion has them right.
 const MISSING_PART: f64 = 0.1;
@@ -121,8 +118,7 @@ pub(super) fn check_streams(
         }
         if sound.codec == "aac"
             && expect.audio.as_deref() != Some(Expectation::COPY)
-            && aac_layout(source.channels).is_some()
-            && !PLAYED.contains(&sound.layout.as_str())
+            && !AAC_LAYOUTS.contains(&sound.layout.as_str())
         {
             faults.push(format!(
                 "its sound has the channel layout `{}`, which players refuse",

@@ -26,6 +26,9 @@ pub(super) fn of(source: &Examined, span: Span, picture: Option<Picture>) -> Fac
         codecs: streams.codecs(),
         streams: Some(streams),
         salvage: source.is_salvaged,
+        last: video
+            .filter(|_| media.is_format("matroska"))
+            .and_then(|v| source.packets.last_picture(v.index)),
         picture,
     }
 }
@@ -42,6 +45,7 @@ fn streams_of(source: &Examined) -> Streams {
                 codec: one.codec.clone(),
                 title: printable_short(&one.title, MOST_TITLE),
                 channels: one.channels,
+                layout: one.layout.clone(),
                 bits: one.bits,
                 default: one.default,
             })

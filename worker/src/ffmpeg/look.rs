@@ -9,8 +9,8 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::{FfmpegError, INPUT_NAME, Tools, words};
-use crate::media::SideData;
-use crate::picture::{Fields, Look};
+use crate::media::{SideData, fraction};
+use crate::picture::{Canvas, Fields, Look};
 
 /// Pictures of one place that are looked at: a dozen times the pattern of telecined film, of five.
 const PICTURES: u32 = 60;
@@ -118,17 +118,12 @@ impl Tools {
         &self,
         folder: &Path,
         stream: usize,
-    ) -> Result<BTreeSet<(u32, u32)>, FfmpegError> {
+    ) -> Result<BTreeSet<Canvas>, FfmpegError> {
         let mut found = BTreeSet::new();
         let options = ["-skip_frame", "nokey", "-of", "csv=p=0"];
-        let entries = "frame=width,height";
+        let entries = "frame=width,height,sample_aspect_ratio";
         self.frames(folder, stream, entries, &options, &mut |line| {
-            let mut sides = line.split(',').map_while(|side| side.parse().ok());
-            if let (Some(width), Some(height)) = (sides.next(), sides.next())
-                && found.len() < MOST_SIZES
-            {
-                found.insert((width, height));
-            }
+            found.extend(canvas(line).filter(|_| found.len() < MOST_SIZES));
         })
         .await?;
         Ok(found)
@@ -152,6 +147,14 @@ impl Tools {
     }
 }
 
+/// A line of ffprobe's: `720,576,16:15`, or `720,576,N/A`.
+fn canvas(line: &str) -> Option<Canvas> {
+    let mut fields = line.trim().split(',');
+    let mut side = || fields.next()?.parse().ok();
+    let (width, height) = (side()?, side()?);
+    Some(Canvas::new(width, height, fraction(fields.next())))
+}
+
 /// Where to look, in seconds from the beginning.
 fn places(seconds: f64) -> Vec<f64> {
     if seconds > SHORT {
@@ -164,6 +167,16 @@ fn places(seconds: f64) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes_are_read() {
+        assert_eq!(
+            canvas("720,576,16:15"),
+            Some(Canvas::new(720, 576, (16, 15)))
+        );
+        assert_eq!(canvas("720,576,N/A"), Some(Canvas::new(720, 576, (1, 1))));
+        assert_eq!(canvas("side_data"), None);
+    }
 
     #[test]
     fn long_films_are_looked_at_in_three_places() {

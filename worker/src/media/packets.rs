@@ -52,6 +52,8 @@ struct Reach {
     latest: [f64; 2],
     /// It is not known how long the last is shown.
     is_open: bool,
+    /// What is told of that would be longer than the stream.
+    is_bounded: bool,
     /// Between a packet that is shown later than all before it and the latest of these.
     longest_step: f64,
 }
@@ -63,6 +65,7 @@ impl Default for Reach {
             end: f64::NEG_INFINITY,
             latest: [f64::NEG_INFINITY; 2],
             is_open: false,
+            is_bounded: false,
             longest_step: 0.0,
         }
     }
@@ -184,6 +187,10 @@ impl Packets {
         let track = self.tracks.entry(index).or_default();
         if packet.hidden {
             track.hidden += 1;
+            // What follows is decoded with it, shown or not.
+            if let Some(at) = packet.pts.or(packet.dts).filter(|_| packet.key) {
+                track.first_key.get_or_insert((track.count, at));
+            }
             return;
         }
         // AVI and some others have decoding times only.
@@ -193,8 +200,8 @@ impl Packets {
             track
                 .mended
                 .add(packet.likely(at) + track.offset, packet.duration);
-            if packet.key && track.first_key.is_none() {
-                track.first_key = Some((track.count, at));
+            if packet.key {
+                track.first_key.get_or_insert((track.count, at));
             }
         }
         track.count += 1;
@@ -240,6 +247,23 @@ impl Packets {
         }
     }
 
+    /// Takes the last packet of the stream of that index to be over at that time, in seconds, if what is said or guessed of it is
+    /// later: Matroska tells one length for all packets, the mean.
+    pub fn bound(&mut self, index: usize, end: f64) {
+        if let Some(track) = self.tracks.get_mut(&index) {
+            let count = track.count;
+            for reach in [&mut track.told, &mut track.mended] {
+                let last = reach.latest[0];
+                let guess = reach.end.max(last + reach.open_seconds(count));
+                if last < end && end < guess {
+                    reach.is_bounded = guess - end > LONG_SECONDS;
+                    reach.end = end;
+                    reach.is_open = false;
+                }
+            }
+        }
+    }
+
     /// Gives the packets of the stream of that index, none of which has a time, one after the other so many seconds each: raw
     /// streams of pictures have no container to tell them.
     pub fn follow_one_another(&mut self, index: usize, seconds: f64) {
@@ -279,16 +303,16 @@ impl Packets {
         track.map_or(0.0, |track| self.reach(track).longest_step)
     }
 
-    /// The last picture of the stream of that index, if it is held.
+    /// The last picture of the stream of that index, if it is held, or shown for a shorter time than is said of it.
     pub fn last_picture(&self, index: usize) -> Option<LastPicture> {
         let reach = self.reach(self.tracks.get(&index)?);
         let [last, before] = reach.latest;
         let seconds = reach.end - last;
         let usual = last - before;
-        let held = usual.is_finite() && seconds > LONG_SECONDS.max(usual * LONG_TIMES);
+        let is_held = usual.is_finite() && seconds > LONG_SECONDS.max(usual * LONG_TIMES);
         let start = self.whole()?.start;
         let at = last - start;
-        (held && at > 0.0).then_some(LastPicture { at, seconds })
+        ((is_held || reach.is_bounded) && at > 0.0).then_some(LastPicture { at, seconds })
     }
 
     /// From the first packet of any stream to the end of the last.
@@ -448,6 +472,27 @@ mod tests {
     }
 
     #[test]
+    fn a_last_packet_ends_with_its_stream() {
+        let mut packets = Packets::default();
+        for at in [0.0, 1.0, 9.0] {
+            packets.add(0, Packet::shown(at, 4.0));
+        }
+        let end = |packets: &Packets| packets.of(0).map(|span| span.end);
+        packets.bound(0, 8.0);
+        assert_eq!(end(&packets), Some(13.0), "the stream is longer than that");
+        assert_eq!(packets.last_picture(0), None);
+        packets.bound(0, 12.9);
+        assert_eq!(packets.last_picture(0), None, "as good as what is said");
+        packets.bound(0, 9.5);
+        assert_eq!(end(&packets), Some(9.5));
+        let last = LastPicture {
+            at: 9.0,
+            seconds: 0.5,
+        };
+        assert_eq!(packets.last_picture(0), Some(last));
+    }
+
+    #[test]
     fn pictures_without_times_follow_one_another() {
         let mut packets = Packets::default();
         for _ in 0..50 {
@@ -490,6 +535,18 @@ mod tests {
             packets.add(0, packet);
         }
         assert_eq!(packets.undecodable_lead(0), Some((2, 2.0)));
+        let mut cut = Packets::default();
+        for (at, key) in [(0.0, true), (1.0, false), (2.0, false), (3.0, true)] {
+            let packet = Packet {
+                pts: Some(at),
+                duration: 1.0,
+                key,
+                hidden: at < 2.0,
+                ..Packet::default()
+            };
+            cut.add(0, packet);
+        }
+        assert_eq!(cut.undecodable_lead(0), None, "the hidden one is decoded");
         assert_eq!(recordings(&[(0.0, 2)]).undecodable_lead(0), None);
     }
 }

@@ -41,7 +41,13 @@ const SWSCALE: [&str; 7] = [
 ];
 
 /// Matrices that zimg knows beside them.
-const ZIMG: [&str; 4] = ["bt2020c", "chroma-derived-nc", "chroma-derived-c", "ictcp"];
+const ZIMG: [&str; 5] = [
+    "ycgco",
+    "bt2020c",
+    "chroma-derived-nc",
+    "chroma-derived-c",
+    "ictcp",
+];
 
 /// Transfer characteristics that zimg knows.
 const TRANSFERS: [&str; 13] = [
@@ -63,9 +69,10 @@ const TRANSFERS: [&str; 13] = [
 /// Primaries that are as good as those of BT.709: of standard definition.
 const NARROW: [&str; 6] = ["", "bt709", "bt470m", "bt470bg", "smpte170m", "smpte240m"];
 
-/// The filters that bring a film's colours into those of an output.
-pub(super) fn filters(picture: &Picture, colors: Colors) -> Vec<String> {
-    let source = Source::of(picture);
+/// The filters that bring a film's colours into those of an output. `may_grow`: odd sides may become even.
+pub(super) fn filters(picture: &Picture, colors: Colors, may_grow: bool) -> Vec<String> {
+    let mut source = Source::of(picture);
+    source.grows = may_grow && !source.is_even;
     if colors == Colors::Source {
         return source.keep();
     }
@@ -86,12 +93,9 @@ pub(super) fn filters(picture: &Picture, colors: Colors) -> Vec<String> {
 ///
 /// # Errors
 /// A sentence with the matrix.
-pub(super) fn check(picture: &Picture, colors: Colors) -> Result<(), String> {
+pub(super) fn check(picture: &Picture) -> Result<(), String> {
     let source = Source::of(picture);
-    let is_known = source.is_rgb
-        || SWSCALE.contains(&source.matrix)
-        || (colors != Colors::Source && ZIMG.contains(&source.matrix));
-    if is_known {
+    if source.is_usual() || ZIMG.contains(&source.matrix) {
         return Ok(());
     }
     Err(format!(
@@ -104,8 +108,14 @@ pub(super) fn check(picture: &Picture, colors: Colors) -> Result<(), String> {
 struct Source<'a> {
     color: &'a Color,
     is_rgb: bool,
-    /// Both sides are even, as zimg wants them of pictures with fewer colours than pixels.
+    /// Colours by their number in a table, for which swscale knows one matrix only.
+    is_indexed: bool,
+    /// Both sides are even, as pictures with fewer colours than pixels should have them.
     is_even: bool,
+    /// They are not, and become so.
+    grows: bool,
+    /// Width to height of a pixel as filters see it; 0/0 if unknown.
+    pixel: (u32, u32),
     /// Ten bits and more for each of red, green and blue.
     is_deep: bool,
     /// The matrix, told or assumed.
@@ -115,7 +125,8 @@ struct Source<'a> {
 impl<'a> Source<'a> {
     fn of(picture: &'a Picture) -> Self {
         let color = &picture.color;
-        let is_rgb = color.matrix == "gbr" || is_rgb(&picture.pixel_format);
+        let format = picture.pixel_format.as_str();
+        let is_rgb = color.matrix == "gbr" || RGB.iter().any(|begin| format.starts_with(begin));
         let (width, height) = picture.size;
         let matrix = match color.matrix.as_str() {
             // What players assume: the matrix of standard definition for pictures of that size.
@@ -127,10 +138,14 @@ impl<'a> Source<'a> {
         Self {
             color,
             is_rgb,
+            is_indexed: INDEXED.contains(&format),
             is_even: width % 2 == 0 && height % 2 == 0,
-            is_deep: ["10", "12", "14", "16", "f32", "48", "64"]
-                .iter()
-                .any(|bits| picture.pixel_format.contains(bits)),
+            grows: false,
+            pixel: match picture.pixel {
+                (wide, high) if picture.is_turned => (high, wide),
+                pixel => pixel,
+            },
+            is_deep: DEEP.iter().any(|bits| format.contains(bits)),
             matrix,
         }
     }
@@ -144,10 +159,14 @@ impl<'a> Source<'a> {
         }
     }
 
+    /// Whether swscale reads its numbers.
+    fn is_usual(&self) -> bool {
+        self.is_rgb || SWSCALE.contains(&self.matrix)
+    }
+
     /// More colours than BT.709 has, or numbers that swscale can't read.
     fn is_wide(&self) -> bool {
-        !NARROW.contains(&self.color.primaries.as_str())
-            || !(self.is_rgb || SWSCALE.contains(&self.matrix))
+        !NARROW.contains(&self.color.primaries.as_str()) || !self.is_usual()
     }
 
     /// As zimg names it; curves that it doesn't know are near that of BT.709.
@@ -160,26 +179,36 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// Colours stay; only red, green and blue become luminance and chrominance, in a matrix that is said.
+    /// Colours stay. Red, green and blue, and what players can't read, become luminance and chrominance in a matrix that they
+    /// can, which is said.
     fn keep(&self) -> Vec<String> {
-        if !self.is_rgb {
-            return Vec::new();
-        }
-        let matrix = if self.color.primaries == "bt2020" {
-            ("bt2020", "bt2020nc")
+        // What swscale, zimg and ffmpeg's tags call the usual matrix of these primaries.
+        let [swscale, zimg, tag] = if self.color.primaries == "bt2020" {
+            ["bt2020", "2020_ncl", "bt2020nc"]
         } else {
-            ("bt709", "bt709")
+            ["bt709", "709", "bt709"]
+        };
+        let mut filters = if self.is_rgb {
+            self.scale(&format!("out_color_matrix={swscale}:out_range=tv"))
+        } else if self.is_usual() {
+            return if self.grows {
+                self.even("")
+            } else {
+                Vec::new()
+            };
+        } else {
+            let mut filters = self.told();
+            filters.push(format!("zscale=m={zimg}:r=limited"));
+            filters
         };
         let format = if self.is_deep {
             "yuv420p10le"
         } else {
             "yuv420p"
         };
-        vec![
-            format!("scale=out_color_matrix={}:out_range=tv", matrix.0),
-            format!("format={format}"),
-            format!("setparams=range=tv:colorspace={}", matrix.1),
-        ]
+        filters.push(format!("format={format}"));
+        filters.push(format!("setparams=range=tv:colorspace={tag}"));
+        filters
     }
 
     /// From one matrix and range to another.
@@ -196,28 +225,69 @@ impl<'a> Source<'a> {
         } else {
             String::new()
         };
-        vec![
-            format!("scale={told}out_color_matrix={matrix}:out_range={range}"),
-            format!("format={format}"),
-        ]
+        let mut filters = self.scale(&format!(
+            "{told}out_color_matrix={matrix}:out_range={range}"
+        ));
+        filters.push(format!("format={format}"));
+        filters
+    }
+
+    /// swscale with these options. Sides become even while each pixel still has its colour: of the last one it would mix the
+    /// colour with that of a pixel that isn't there.
+    fn scale(&self, options: &str) -> Vec<String> {
+        let mut filters = Vec::new();
+        if self.is_indexed {
+            filters.push("format=rgb24".to_owned());
+        }
+        if self.grows {
+            filters.extend(self.even(&format!(":{options}")));
+        } else {
+            filters.push(format!("scale={options}"));
+        }
+        filters
+    }
+
+    /// Sides that are odd get a pixel more, which keeps its shape.
+    fn even(&self, options: &str) -> Vec<String> {
+        let mut filters = vec![format!("scale=ceil(iw/2)*2:ceil(ih/2)*2{options}")];
+        if let (wide @ 1.., high @ 1..) = self.pixel {
+            filters.push(format!("setsar={wide}/{high}"));
+        }
+        filters
+    }
+
+    /// For `zscale`: even sides, and all that it must know. In ffmpeg 7.1 it heeds what pictures say, and not what it is told
+    /// in their place.
+    fn told(&self) -> Vec<String> {
+        let mut filters = Vec::new();
+        if !self.is_even {
+            filters.extend(self.even(""));
+        }
+        let matrix = if self.is_rgb { "gbr" } else { self.matrix };
+        let range = or(&self.color.range, if self.is_rgb { "pc" } else { "tv" });
+        let assumed = if self.color.is_hdr() {
+            "bt2020"
+        } else {
+            "bt709"
+        };
+        filters.push(format!(
+            "setparams=range={range}:color_primaries={}:color_trc={}:colorspace={matrix}",
+            or(&self.color.primaries, assumed),
+            self.transfer(),
+        ));
+        filters
     }
 
     /// From more light or more colours to those of BT.709, in linear light.
     fn narrow(&self, colors: Colors) -> Vec<String> {
-        let mut filters = Vec::new();
-        if !self.is_even {
-            filters.push("scale=ceil(iw/2)*2:ceil(ih/2)*2".to_owned());
-        }
-        let hdr = self.color.is_hdr();
-        let matrix = if self.is_rgb { "gbr" } else { self.matrix };
-        let range = or(&self.color.range, if self.is_rgb { "pc" } else { "tv" });
-        // In ffmpeg 7.1 `zscale` heeds what pictures say, and not what it is told in their place.
-        filters.push(format!(
-            "setparams=range={range}:color_primaries={}:color_trc={}:colorspace={matrix}",
-            or(&self.color.primaries, if hdr { "bt2020" } else { "bt709" }),
-            self.transfer(),
-        ));
-        filters.push(format!("zscale=t=linear:npl={PAPER_NITS}"));
+        let mut filters = self.told();
+        // HLG's light depends on all three colours of a pixel (ITU-R BT.2100, OOTF); by tables zimg takes each for itself.
+        let tables = if self.color.transfer == "arib-std-b67" {
+            ":agamma=0"
+        } else {
+            ""
+        };
+        filters.push(format!("zscale=t=linear:npl={PAPER_NITS}{tables}"));
         filters.push("format=gbrpf32le".to_owned());
         filters.push("zscale=p=bt709".to_owned());
         if let Some(peak) = self.peak()
@@ -240,16 +310,29 @@ impl<'a> Source<'a> {
     }
 }
 
+/// How names of formats begin whose pixels are red, green and blue.
+const RGB: [&str; 11] = [
+    "rgb", "bgr", "gbr", "argb", "abgr", "0rgb", "0bgr", "x2rgb", "x2bgr", "pal8", "bayer",
+];
+
+/// … and those of which a pixel is a number of 8 bits or less.
+const INDEXED: [&str; 7] = [
+    "pal8",
+    "rgb8",
+    "bgr8",
+    "rgb4",
+    "bgr4",
+    "rgb4_byte",
+    "bgr4_byte",
+];
+
+/// What names of formats contain that have ten bits and more of each colour.
+const DEEP: [&str; 9] = [
+    "p10", "p12", "p14", "p16", "x2rgb10", "x2bgr10", "f32", "48", "64",
+];
+
 fn or<'a>(told: &'a str, assumed: &'a str) -> &'a str {
     if told.is_empty() { assumed } else { told }
-}
-
-/// Whether pixels are red, green and blue, by the name of their format.
-fn is_rgb(format: &str) -> bool {
-    const BEGIN: [&str; 11] = [
-        "rgb", "bgr", "gbr", "argb", "abgr", "0rgb", "0bgr", "x2rgb", "x2bgr", "pal8", "bayer",
-    ];
-    BEGIN.iter().any(|begin| format.starts_with(begin))
 }
 
 /// What an encoder is told of HDR, in its own words, where the colours are the input's: ffmpeg 7.1 says so by itself, 5.1
@@ -315,7 +398,7 @@ mod tests {
     }
 
     fn line(picture: &Picture, colors: Colors) -> String {
-        filters(picture, colors).join(",")
+        filters(picture, colors, true).join(",")
     }
 
     const TAGS: &str = ",setparams=range=tv:color_primaries=bt709:color_trc=bt709:colorspace=bt709";
@@ -364,6 +447,75 @@ mod tests {
     }
 
     #[test]
+    fn indexed_colours_become_red_green_and_blue_first() {
+        let tags = ["", "gbr", "", ""];
+        let icon = picture((64, 64), "pal8", tags);
+        assert!(
+            line(&icon, Colors::Film)
+                .starts_with("format=rgb24,scale=out_color_matrix=bt709:out_range=tv,")
+        );
+        assert_eq!(line(&icon, Colors::Rgb), "");
+        let deep = picture((64, 64), "rgb48le", tags);
+        assert!(line(&deep, Colors::Film).starts_with("scale=out_color_matrix"));
+    }
+
+    #[test]
+    fn odd_sides_become_even_before_pixels_share_a_colour() {
+        let tags = ["tv", "bt709", "bt709", "bt709"];
+        let mut odd = picture((33, 17), "yuv444p", tags);
+        assert!(
+            filters(&odd, Colors::Film, false)[0].starts_with("scale=out_color_matrix"),
+            "where sides must stay"
+        );
+        assert_eq!(
+            line(&odd, Colors::Source),
+            "scale=ceil(iw/2)*2:ceil(ih/2)*2"
+        );
+        odd.pixel = (4, 3);
+        odd.is_turned = true;
+        for (colors, begin) in [
+            (
+                Colors::Film,
+                "scale=ceil(iw/2)*2:ceil(ih/2)*2:out_color_matrix=bt709:out_range=tv,setsar=3/4,format=yuv420p",
+            ),
+            (
+                Colors::Jpeg,
+                "scale=ceil(iw/2)*2:ceil(ih/2)*2:out_color_matrix=smpte170m:",
+            ),
+        ] {
+            let line = line(&odd, colors);
+            assert!(line.starts_with(begin), "{line}");
+        }
+        let screen = picture((33, 17), "gbrp", ["pc", "gbr", "", ""]);
+        assert!(
+            line(&screen, Colors::Source)
+                .starts_with("scale=ceil(iw/2)*2:ceil(ih/2)*2:out_color_matrix=bt709:")
+        );
+    }
+
+    #[test]
+    fn a_matrix_that_players_cannot_read_becomes_the_usual_one() {
+        for (format, tags, result) in [
+            (
+                "yuv444p",
+                ["tv", "ycgco", "", ""],
+                "setparams=range=tv:color_primaries=bt709:color_trc=bt709:colorspace=ycgco,\
+                 zscale=m=709:r=limited,format=yuv420p,setparams=range=tv:colorspace=bt709",
+            ),
+            (
+                "yuv420p10le",
+                ["", "ictcp", "smpte2084", "bt2020"],
+                "setparams=range=tv:color_primaries=bt2020:color_trc=smpte2084:colorspace=ictcp,\
+                 zscale=m=2020_ncl:r=limited,format=yuv420p10le,setparams=range=tv:colorspace=bt2020nc",
+            ),
+        ] {
+            let picture = picture((640, 360), format, tags);
+            assert_eq!(line(&picture, Colors::Source), result);
+            assert_eq!(check(&picture), Ok(()));
+        }
+    }
+
+    #[test]
     fn hdr_is_brought_into_the_light_of_a_screen() {
         let hlg = ["tv", "bt2020nc", "arib-std-b67", "bt2020"];
         let phone = picture((640, 360), "yuv420p10le", hlg);
@@ -371,7 +523,7 @@ mod tests {
             line(&phone, Colors::Film),
             format!(
                 "setparams=range=tv:color_primaries=bt2020:color_trc=arib-std-b67:colorspace=bt2020nc,\
-                 zscale=t=linear:npl=203,format=gbrpf32le,\
+                 zscale=t=linear:npl=203:agamma=0,format=gbrpf32le,\
                  zscale=p=bt709,tonemap=tonemap=mobius:param=0.3:desat=0:peak=4.9261,\
                  zscale=t=709:p=709:m=709:r=limited,format=yuv420p{TAGS}"
             )
@@ -403,12 +555,9 @@ mod tests {
             line(&cinema, Colors::Film)
                 .starts_with("setparams=range=tv:color_primaries=smpte431:color_trc=bt709:")
         );
-        let strange = picture((640, 360), "yuv444p", ["tv", "ycgco", "", ""]);
-        let error = check(&strange, Colors::Film).expect_err("is refused");
-        assert!(error.contains("`ycgco`"), "{error}");
-        let constant = picture((640, 360), "yuv420p", ["tv", "bt2020c", "", ""]);
-        assert_eq!(check(&constant, Colors::Film), Ok(()));
-        assert!(check(&constant, Colors::Source).is_err());
+        let strange = picture((640, 360), "yuv444p", ["tv", "smpte2085", "", ""]);
+        let error = check(&strange).expect_err("is refused");
+        assert!(error.contains("`smpte2085`"), "{error}");
         let wide = picture((640, 360), "yuv420p", ["tv", "bt709", "bt709", "smpte432"]);
         let shown = line(&wide, Colors::Rgb);
         assert!(

@@ -68,7 +68,7 @@ pub(super) fn check(preset: &Preset, facts: &Facts) -> Result<(), String> {
     }
     for output in &preset.outputs {
         if output.expect.recodes_video() {
-            picture.check_colors(output.expect.colors())?;
+            picture.check_colors()?;
         }
         let encoders = output.args.windows(2).filter(|pair| pair[0] == "-c:v");
         let limits = encoders.filter_map(|pair| LIMITS.iter().find(|one| one.encoder == pair[1]));

@@ -2,49 +2,46 @@
 //! usable, and what each needs in the output's container. AAC gets a layout that players know, and bits for each of its
 //! channels.
 
+use super::channels::{aac_filter, aac_layout, channels_of};
+use super::plan::{Cover, Plan};
 use super::streams::{
-    Named, Sound, Streams, is_mp4, is_text, recoded, takes_attachments, takes_cover, takes_data,
-    takes_subtitle,
+    Named, Sound, Streams, attached_cover, is_mp4, is_text, recoded, takes_attachments,
+    takes_cover, takes_data, takes_subtitle,
 };
+
+/// The specifier of a file's cover pictures.
+const COVERS: &str = "0:disp:attached_pic?";
 
 /// Bits a second for each channel of AAC: with less, music is heard to suffer.
 const AAC_BITS_A_CHANNEL: u32 = 64_000;
-
-/// Layouts in which AAC plays everywhere, as ffmpeg names them; `None` for so many channels that no player has one.
-pub(crate) fn aac_layout(channels: u32) -> Option<&'static str> {
-    match channels {
-        1 => Some("mono"),
-        2..=4 => Some("stereo"),
-        5..=7 => Some("5.1"),
-        8 => Some("7.1"),
-        _ => None,
-    }
-}
 
 /// The arguments of one output, whose last is its name, on their way to ffmpeg.
 struct OutputArgs<'a> {
     streams: &'a Streams,
     args: Vec<String>,
+    /// What it attaches.
+    covers: Vec<Cover>,
 }
 
 impl Streams {
-    /// ffmpeg's output arguments with the streams by their indexes.
-    pub(super) fn resolve(&self, args: &[String]) -> Vec<String> {
-        let mut resolved = Vec::new();
+    /// Names the streams in ffmpeg's output arguments by their indexes.
+    pub(super) fn resolve(&self, plan: &mut Plan) {
         let mut output = Vec::new();
-        for word in args {
-            output.push(word.clone());
-            if is_output(word) {
+        for word in std::mem::take(&mut plan.args) {
+            let is_last = is_output(&word);
+            output.push(word);
+            if is_last {
                 let mut output = OutputArgs {
                     streams: self,
                     args: std::mem::take(&mut output),
+                    covers: Vec::new(),
                 };
                 output.resolve();
-                resolved.extend(output.args);
+                plan.args.extend(output.args);
+                plan.covers.extend(output.covers);
             }
         }
-        resolved.extend(output);
-        resolved
+        plan.args.extend(output);
     }
 }
 
@@ -59,6 +56,7 @@ impl OutputArgs<'_> {
         self.name_sounds(&muxer);
         self.lay_out();
         self.keep_makers_tags(&muxer);
+        self.attach();
         self.args.extend(name);
     }
 
@@ -97,6 +95,9 @@ impl OutputArgs<'_> {
             for one in self.maps(&specifier, muxer, becomes_text) {
                 self.args.extend(["-map".to_owned(), one]);
             }
+            if specifier == COVERS {
+                self.take_out_covers(muxer);
+            }
         }
     }
 
@@ -127,7 +128,9 @@ impl OutputArgs<'_> {
             "0:a" => streams.sounds.iter().map(|one| one.index).collect(),
             "0:s" if becomes_text => those(&streams.subtitles, &is_text),
             "0:s" => those(&streams.subtitles, &|codec| takes_subtitle(muxer, codec)),
-            "0:disp:attached_pic" => those(&streams.covers, &|codec| takes_cover(muxer, codec)),
+            kind if COVERS.strip_suffix('?') == Some(kind) => {
+                those(&streams.covers, &|codec| takes_cover(muxer, codec))
+            }
             "0:d" => those(&streams.data, &|codec| takes_data(muxer, codec)),
             "0:t" => those(&streams.attachments, &|_| takes_attachments(muxer)),
             _ => return vec![specifier.to_owned()],
@@ -221,16 +224,13 @@ impl OutputArgs<'_> {
             .filter(|pair| pair[0].starts_with("-b:a"))
             .filter_map(|pair| Some((pair[0].clone(), bits_a_second(&pair[1])?)))
             .collect();
-        let channels: Vec<u32> = self.sounds().iter().map(|one| one.channels).collect();
-        for (number, channels) in channels.into_iter().enumerate() {
-            let Some(layout) = aac_layout(channels) else {
-                continue;
-            };
-            self.put(&[
-                &format!("-filter:a:{number}"),
-                &format!("aformat=channel_layouts={layout}"),
-            ]);
-            let least = AAC_BITS_A_CHANNEL * channels_of(layout);
+        let needs = |sound: &Sound| {
+            let channels = channels_of(aac_layout(sound));
+            (aac_filter(sound), AAC_BITS_A_CHANNEL * channels)
+        };
+        let needs: Vec<(String, u32)> = self.sounds().into_iter().map(needs).collect();
+        for (number, (filter, least)) in needs.into_iter().enumerate() {
+            self.put(&[&format!("-filter:a:{number}"), &filter]);
             let option = format!("-b:a:{number}");
             // ffmpeg takes the last that fits.
             let bits = given
@@ -239,6 +239,40 @@ impl OutputArgs<'_> {
             if bits.is_some_and(|(_, bits)| *bits < least) {
                 self.put(&[&option, &least.to_string()]);
             }
+        }
+    }
+
+    /// Those that the container has as files.
+    fn take_out_covers(&mut self, muxer: &str) {
+        for cover in &self.streams.covers {
+            let Some((extension, mime)) = attached_cover(muxer, &cover.codec) else {
+                continue;
+            };
+            // Players look for the first by this name.
+            let number = match self.covers.len() {
+                0 => String::new(),
+                others => (others + 1).to_string(),
+            };
+            self.covers.push(Cover {
+                stream: cover.index,
+                file: format!("cover{number}.{extension}"),
+                mime,
+            });
+        }
+    }
+
+    /// Attaches what was taken out, after the files that are mapped.
+    fn attach(&mut self) {
+        let attachments = &self.streams.attachments;
+        let is_attachment = |index: &usize| attachments.iter().any(|one| one.index == *index);
+        let first = self.mapped().filter(is_attachment).count();
+        for (number, Cover { file, mime, .. }) in self.covers.iter().enumerate() {
+            let option = format!("-metadata:s:t:{}", first + number);
+            self.args
+                .extend(["-attach".to_owned(), format!("file:{file}")]);
+            self.args
+                .extend([option.clone(), format!("mimetype={mime}")]);
+            self.args.extend([option, format!("filename={file}")]);
         }
     }
 
@@ -258,15 +292,6 @@ impl OutputArgs<'_> {
         for brand in BRANDS {
             self.put(&["-metadata", brand]);
         }
-    }
-}
-
-fn channels_of(layout: &str) -> u32 {
-    match layout {
-        "mono" => 1,
-        "stereo" => 2,
-        "5.1" => 6,
-        _ => 8,
     }
 }
 
@@ -314,8 +339,12 @@ mod tests {
     }
 
     fn resolved(streams: &Streams, args: &str) -> String {
-        let args: Vec<String> = args.split(' ').map(str::to_owned).collect();
-        streams.resolve(&args).join(" ")
+        let mut plan = Plan {
+            args: args.split(' ').map(str::to_owned).collect(),
+            ..Plan::default()
+        };
+        streams.resolve(&mut plan);
+        plan.args.join(" ")
     }
 
     #[test]
@@ -442,9 +471,10 @@ mod tests {
         assert_eq!(
             resolved(
                 &song,
-                "-map 0:a:0 -map 0:t? -c copy -f matroska file:output.mka"
+                "-map 0:a:0 -map 0:t? -map 0:disp:attached_pic? -c copy -f matroska file:output.mka"
             ),
-            "-map 0:2 -map 0:8 -c copy -f matroska file:output.mka"
+            "-map 0:2 -map 0:8 -c copy -f matroska -attach file:cover.png -metadata:s:t:1 mimetype=image/png \
+             -metadata:s:t:1 filename=cover.png file:output.mka"
         );
         assert_eq!(
             resolved(&song, "-map 0:V:0 -c copy -f mov file:output.mov"),

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use super::ladder::{MASTER, MEDIA_MIME, PLAYLIST_MIME};
 use super::limits;
-use super::{Expectation, Output, Preset, Rate, Streams, grammar};
+use super::{Expectation, Output, Preset, Rate, Size, Streams, grammar};
+use crate::media::LastPicture;
 use crate::picture::Picture;
 
 /// What of an input decides the arguments.
@@ -25,6 +26,8 @@ pub struct Facts {
     pub streams: Option<Streams>,
     /// It is converted as far as it decodes.
     pub salvage: bool,
+    /// The last picture, if its packet says another time than it is shown.
+    pub last: Option<LastPicture>,
     /// What is known of its pictures, if they were looked at.
     pub picture: Option<Picture>,
 }
@@ -38,6 +41,8 @@ pub struct Plan {
     pub input: Vec<String>,
     /// However much of the input can't be decoded, the rest is converted.
     pub salvages: bool,
+    /// What is taken out of the input first, for `args` to attach.
+    pub covers: Vec<Cover>,
     /// Everything after the input, the names of outputs in it.
     pub args: Vec<String>,
     /// What must be there afterwards, in the order in which it is told.
@@ -55,8 +60,20 @@ impl Plan {
     pub fn taken(&self) -> BTreeSet<usize> {
         let maps = self.args.windows(2).filter(|pair| pair[0] == "-map");
         maps.filter_map(|pair| pair[1].strip_prefix("0:")?.parse().ok())
+            .chain(self.covers.iter().map(|cover| cover.stream))
             .collect()
     }
+}
+
+/// A cover picture that becomes a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cover {
+    /// Its index in the input.
+    pub stream: usize,
+    /// The file's name, in the folder of the job and where it is attached.
+    pub file: String,
+    /// What kind of picture it is.
+    pub mime: &'static str,
 }
 
 /// One file that ffmpeg writes.
@@ -93,6 +110,7 @@ impl Facts {
             codecs: vec!["h264".to_owned(), "aac".to_owned()],
             streams: None,
             salvage: false,
+            last: None,
             picture: None,
         }
     }
@@ -109,7 +127,7 @@ impl Preset {
         let mut plans = self.plans_by_kind(facts)?;
         if let Some(streams) = &facts.streams {
             for plan in &mut plans {
-                plan.args = streams.resolve(&plan.args);
+                streams.resolve(plan);
             }
         }
         Ok(plans)
@@ -142,8 +160,7 @@ impl Preset {
             threads: self.threads,
             input: self.input_options(facts),
             salvages: facts.salvage,
-            args: Vec::new(),
-            files: Vec::new(),
+            ..Plan::default()
         };
         if self.alternatives {
             let takes = |output: &&Output| {
@@ -208,6 +225,9 @@ impl Preset {
         if let Some(picture) = &facts.picture {
             filter_first(&mut args, filters(&output.expect, picture));
             prepare(&mut args, &output.expect, picture, Picture::AS_CODED);
+        }
+        if let Some(last) = facts.last.filter(|_| self.copies()) {
+            args.extend(Picture::copied_duration_options(last));
         }
         bound(&mut args, facts);
         plan.args.extend(args);
@@ -278,7 +298,8 @@ const FILTERS: [&str; 3] = ["-vf", "-filter:v", "-filter:v:0"];
 /// The filters that a film's pictures need for an output, joined; empty for one that doesn't code them anew.
 pub(super) fn filters(expect: &Expectation, picture: &Picture) -> String {
     if expect.recodes_video() {
-        picture.filters(expect.colors()).join(",")
+        let may_grow = expect.size != Some(Size::Source);
+        picture.filters(expect.colors(), may_grow).join(",")
     } else {
         String::new()
     }

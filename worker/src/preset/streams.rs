@@ -34,6 +34,8 @@ pub struct Sound {
     /// What its maker called it; empty if not at all.
     pub title: String,
     pub channels: u32,
+    /// Where its channels are heard, as ffmpeg names it; empty if that isn't known.
+    pub layout: String,
     /// Bits of a sample, where the header tells them; else 0.
     pub bits: u32,
     /// The one that players play unless asked for another.
@@ -111,10 +113,22 @@ pub(super) fn takes_subtitle(muxer: &str, codec: &str) -> bool {
     }
 }
 
-/// Whether a muxer takes a cover picture.
+/// Whether a muxer takes a cover picture as a stream.
 pub(super) fn takes_cover(muxer: &str, codec: &str) -> bool {
-    // ffmpeg writes a cover into Matroska as a film of one picture, which players would show.
     is_mp4(muxer) && MP4_COVERS.contains(&codec)
+}
+
+/// The extension and the type of the file that a muxer takes a cover picture as; `None` if it takes none. Matroska has covers
+/// as attached files; what ffmpeg writes of a stream there is a film of one picture, which players would show.
+pub(super) fn attached_cover(muxer: &str, codec: &str) -> Option<(&'static str, &'static str)> {
+    match codec {
+        _ if muxer != "matroska" => None,
+        "mjpeg" => Some(("jpg", "image/jpeg")),
+        "png" => Some(("png", "image/png")),
+        "gif" => Some(("gif", "image/gif")),
+        "tiff" => Some(("tiff", "image/tiff")),
+        _ => None,
+    }
 }
 
 /// Whether a muxer takes data of those four letters: telemetry of GoPro. A time code it writes itself, of the film's tags.
@@ -179,6 +193,11 @@ mod tests {
         assert!(takes_subtitle("mp4", "mov_text"));
         assert!(!takes_subtitle("mp4", "dvd_subtitle"));
         assert!(takes_cover("ipod", "png") && !takes_cover("ipod", "webp"));
+        assert!(!takes_cover("matroska", "png") && attached_cover("ipod", "png").is_none());
+        assert_eq!(
+            attached_cover("matroska", "mjpeg"),
+            Some(("jpg", "image/jpeg"))
+        );
         assert!(takes_attachments("matroska") && !takes_attachments("mp4"));
     }
 }
