@@ -4,13 +4,15 @@
 //!   file, preset   which film, by what
 //!   ends           "converted" (the default) or "failed"
 //!   told           words in log.csv's row: what is left out, or why it failed
+//!   whole          nothing is left out
 //!   seconds        ± 0.15                  frames        pictures, exactly
 //!   size           "WxH" as shown          square        pixels are
 //!   progressive    no picture is a comb    rgb           mean of the first picture, ± 6 of 255
 //!   matrix, transfer, primaries, pixels, tag             of the pictures, as ffprobe names them
 //!   audio, subtitles, attachments          how many      layout, sound_title  of the first sound
 //!   cover          it has one              has           parts of names of tags that it has
-//!   extension      of the result
+//!   extension      of the result           playlist_seconds  of HLS, ± 0.15
+//!   patches        colours of as many columns of the first picture, ± 6 of 255
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -43,6 +45,8 @@ struct Film {
     #[serde(default = "converted")]
     ends: String,
     told: Option<String>,
+    #[serde(default)]
+    whole: bool,
     seconds: Option<f64>,
     frames: Option<u64>,
     size: Option<String>,
@@ -51,6 +55,7 @@ struct Film {
     #[serde(default)]
     progressive: bool,
     rgb: Option<[f64; 3]>,
+    patches: Option<Vec<[f64; 3]>>,
     matrix: Option<String>,
     transfer: Option<String>,
     primaries: Option<String>,
@@ -66,6 +71,7 @@ struct Film {
     #[serde(default)]
     has: Vec<String>,
     extension: Option<String>,
+    playlist_seconds: Option<f64>,
 }
 
 fn converted() -> String {
@@ -158,6 +164,9 @@ impl Film {
                 row["Left-Out"], row["Error"]
             ));
         }
+        if self.whole && !row["Left-Out"].is_empty() {
+            faults.push(format!("{} is left out", row["Left-Out"]));
+        }
         if self.ends == "failed" {
             return faults;
         }
@@ -170,6 +179,16 @@ impl Film {
         }
         let is_film = |file: &&PathBuf| file.extension().is_some_and(|e| e != "m3u8");
         let file = files.iter().find(is_film).expect("a film or a picture");
+        if let Some(shall) = self.playlist_seconds {
+            for (name, is) in files
+                .iter()
+                .filter_map(|file| Some((file, playlist_seconds(file)?)))
+            {
+                if (is - shall).abs() > TOLERANCE_SECONDS {
+                    faults.push(format!("{} lasts {is} s, not {shall}", name.display()));
+                }
+            }
+        }
         let probed = probe(file);
         self.compare(&probed, file, &mut faults);
         faults
@@ -284,17 +303,25 @@ impl Film {
                 ));
             }
         }
-        if let Some(shall) = self.rgb {
-            let is = mean_color(file);
-            if is
-                .iter()
-                .zip(shall)
-                .any(|(is, shall)| (is - shall).abs() > TOLERANCE_COLOR)
-            {
-                faults.push(format!("its colour is {is:.0?}, not {shall:.0?}"));
+        let rgb = self.rgb.map(|color| vec![color]);
+        if let Some(shall) = self.patches.as_ref().or(rgb.as_ref()) {
+            let is = mean_colors(file, shall.len());
+            let mut pairs = is.as_flattened().iter().zip(shall.as_flattened());
+            if is.len() != shall.len() || pairs.any(|(a, b)| (a - b).abs() > TOLERANCE_COLOR) {
+                faults.push(format!("its colours are {is:.0?}, not {shall:.0?}"));
             }
         }
     }
+}
+
+/// Of the segments of a playlist; `None` of other files.
+fn playlist_seconds(file: &Path) -> Option<f64> {
+    let text = std::fs::read_to_string(file).ok()?;
+    let times = text.lines().filter_map(|line| {
+        let time = line.strip_prefix("#EXTINF:")?;
+        time.trim_end_matches(',').parse::<f64>().ok()
+    });
+    text.contains("#EXTINF:").then(|| times.sum())
 }
 
 fn output(program: &str, arguments: &[&str], file: &Path) -> std::process::Output {
@@ -359,29 +386,30 @@ fn combed(file: &Path) -> (usize, usize) {
     (is("tff") + is("bff"), is("progressive"))
 }
 
-/// Red, green and blue of the first picture, each from 0 to 255.
-fn mean_color(file: &Path) -> [f64; 3] {
-    let arguments = [
-        "-v",
-        "error",
-        "-i",
-        "FILE",
-        "-frames:v",
-        "1",
-        "-pix_fmt",
-        "rgb24",
-        "-f",
-        "rawvideo",
-        "-",
-    ];
-    let told = output("ffmpeg", &arguments, file);
-    let pixels = told.stdout.chunks_exact(3);
-    let count = pixels.len().max(1) as f64;
-    let mut color = [0.0; 3];
-    for pixel in pixels {
-        for (sum, byte) in color.iter_mut().zip(pixel) {
+/// Red, green and blue of so many equal columns of the first picture, each from 0 to 255: the mean of a column, without its
+/// edges where there are several.
+fn mean_colors(file: &Path, columns: usize) -> Vec<[f64; 3]> {
+    // Exact to a digit: swscale's usual conversion is not.
+    let filters = "scale=flags=accurate_rnd+full_chroma_int,format=rgb24";
+    let arguments = format!("-v error -i FILE -frames:v 1 -vf {filters} -f rawvideo -");
+    let told = output("ffmpeg", &arguments.split(' ').collect::<Vec<_>>(), file);
+    let video = probe(file)["streams"][0].take();
+    let width = video["width"].as_u64().expect("a width");
+    let mut sums = vec![([0.0; 3], 0.0); columns];
+    let columns = columns as u64;
+    for (number, pixel) in (0..).zip(told.stdout.chunks_exact(3)) {
+        // Quarters of columns from the left.
+        let quarter = number % width * columns * 4 / width;
+        if columns > 1 && ![1, 2].contains(&(quarter % 4)) {
+            continue;
+        }
+        let column = usize::try_from(quarter / 4).expect("a column");
+        let (sum, count) = &mut sums[column];
+        *count += 1.0;
+        for (sum, byte) in sum.iter_mut().zip(pixel) {
             *sum += f64::from(*byte);
         }
     }
-    color.map(|sum| sum / count)
+    let means = sums.into_iter().map(|(sum, count)| sum.map(|s| s / count));
+    means.collect()
 }

@@ -43,6 +43,11 @@ make -f lavfi -i "$(pictures 1 25 320x180)" -c:v libvpx -b:v 100k -f webm "$work
 printf "file '%s'\n" "$work/small.webm" "$work/large.webm" > "$work/list"
 make -f concat -safe 0 -i "$work/list" -c copy size_changes.webm
 
+# Pixels of another shape from the middle on, as when a broadcast goes over from a film to news.
+make -f lavfi -i "$(pictures 1 25 180x144)" -vf setsar=16/15 -c:v mpeg2video -q:v 5 $ts "$work/narrow.ts"
+make -f lavfi -i "$(pictures 1 25 180x144)" -vf setsar=64/45 -c:v mpeg2video -q:v 5 -output_ts_offset 1 $ts "$work/wide.ts"
+cat "$work/narrow.ts" "$work/wide.ts" > shape_changes.ts
+
 # Pictures that are held: AVI has empty chunks for them.
 make -f lavfi -i "$(pictures 3 15)" -vf "select='not(mod(n\,3))'" -fps_mode passthrough -enc_time_base 1/15 \
     -c:v mjpeg -q:v 8 held.avi
@@ -64,6 +69,13 @@ make -f lavfi -i "$patches" -vf "zscale=tin=709:min=gbr:pin=709:t=arib-std-b67:m
 make -f lavfi -i "$patches" -vf "zscale=tin=709:min=gbr:pin=709:t=smpte2084:m=bt2020nc:p=bt2020:r=limited:npl=203,format=yuv420p10le" \
     $hevc -x265-params "log-level=error:colorprim=bt2020:transfer=smpte2084:colormatrix=bt2020nc:hdr10=1:master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,1):max-cll=1000,400" pq.mkv
 make -f lavfi -i "color=s=160x120:r=10:d=1:c=0x20c040" -c:v libx264rgb -preset veryfast -qp 0 rgb.mkv
+
+# Patches of colour, by the standards' formulas.
+python3 colors.py . > /dev/null
+# Colours by their numbers in a table; sides that are odd, where the last column is a third of the picture.
+make -f lavfi -i "color=s=160x120:r=10:d=1:c=0x24b655,format=rgb24" -c:v zmbv -pix_fmt pal8 palette.avi
+make -f lavfi -i "color=s=8x8:r=10:d=1:c=0xd02020" -vf "format=rgb24,crop=5:5,scale=out_color_matrix=bt709,format=yuv444p" -colorspace bt709 -color_range tv \
+    -c:v ffv1 odd.mkv
 
 # On its side.
 make -f lavfi -i "$(pictures 1 25 192x108)" $h264 "$work/wide.mp4"
@@ -110,5 +122,18 @@ make -f lavfi -i "testsrc=s=33x17:r=25:d=0.5" -c:v ffv1 tiny.avi
 # Broken off in the middle: what is in it can be saved.
 make -f lavfi -i "$(pictures 4 25)" -f lavfi -i "$(tone 4)" $h264 $aac "$work/long.mkv"
 head -c $(($(stat -c %s "$work/long.mkv") * 6 / 10)) "$work/long.mkv" > cut.mkv
+
+# Slides with sound; sound that goes on after the pictures; more channels than any player has.
+make -f lavfi -i "$(pictures 20 25)" -f lavfi -i "$(tone 20)" \
+    -vf "select='eq(n,0)+eq(n,2)+eq(n,175)+eq(n,176)+eq(n,475)+eq(n,487)'" -fps_mode passthrough -enc_time_base 1/25 $h264 $aac sparse_end.mkv
+make -f lavfi -i "$(pictures 1 25)" -f lavfi -i "$(tone 9)" $h264 $aac sound_longer.mp4
+nine="0.1*sin(900*t)"
+for channel in 2 3 4 5 6 7 8 9; do nine="$nine|0.1*sin($channel*900*t)"; done
+make -f lavfi -i "aevalsrc=$nine:s=8000:d=0.6" -c:a pcm_s16le nine_channels.mov
+
+# A cover and a font in Matroska, with subtitles that MP4 has no place for.
+make -f lavfi -i "$(pictures 1 25)" -f lavfi -i "$(tone 1)" -i "$work/text.srt" $h264 $aac -c:s srt \
+    -attach "$work/font.ttf" -metadata:s:t:0 mimetype=font/ttf -metadata:s:t:0 filename=font.ttf \
+    -attach "$work/cover.png" -metadata:s:t:1 mimetype=image/png -metadata:s:t:1 filename=cover.png cover.mkv
 
 du -cb -- *.* | tail -1

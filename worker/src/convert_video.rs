@@ -113,6 +113,7 @@ impl ConvertVideo {
         }
         picture.last = source.packets.last_picture(video.index);
         picture.has_pauses = source.packets.longest_step(video.index) > PAUSE_SECONDS;
+        picture.ends_slowly = source.packets.last_steps(video.index) > PAUSE_SECONDS;
         if source.may_change_size() {
             let sizes = of_file(self.tools.sizes(work, video.index).await)?;
             picture.sizes = Sizes::of(sizes.unwrap_or_default());

@@ -36,9 +36,11 @@ pub struct Picture {
     pub last: Option<LastPicture>,
     /// For a while none comes.
     pub has_pauses: bool,
+    /// For so long the last few are shown.
+    pub ends_slowly: bool,
 }
 
-/// So many seconds without a picture are a pause. Encoders put a dozen pictures in another order at the most.
+/// So many seconds without a picture are a pause, and so many a slow end. Encoders put a dozen pictures in another order at the most.
 pub const PAUSE_SECONDS: f64 = 0.5;
 
 impl Picture {
@@ -86,20 +88,25 @@ impl Picture {
     /// What an encoder must be told of the pictures, for an output whose colours are the input's: parameters of that encoder.
     pub fn encoder_parameters(&self, encoder: &str) -> Vec<String> {
         let mut parameters = color::encoder_parameters(&self.color, encoder);
-        if self.last.is_some() && encoder == "libx265" {
+        if self.needs_order() && encoder == "libx265" {
             parameters.push("bframes=0".to_owned());
         }
         parameters
     }
 
+    /// Whether pictures must be coded in the order in which they are shown. MP4 adds up lengths in the order of decoding, and
+    /// loses what comes after the picture that is decoded last.
+    fn needs_order(&self) -> bool {
+        self.last.is_some() || self.ends_slowly
+    }
+
     /// Options that say how long pictures are shown: each by the expression `usually` of ffmpeg's `setts`, the last for as
-    /// long as it is in the input. MP4 adds up lengths in the order of decoding: of a film with pictures in another order it
-    /// loses that of the last.
+    /// long as it is in the input.
     pub fn duration_options(&self, encoder: &str, usually: &str) -> Vec<String> {
         let mut options: Vec<String> = Vec::new();
         // What is coded before a pause and shown after it would seem to last as long as the pause.
         let is_torn = self.has_pauses && usually == Self::TO_THE_NEXT;
-        if encoder == "libx264" && (self.last.is_some() || is_torn) {
+        if encoder == "libx264" && (self.needs_order() || is_torn) {
             options.extend(["-bf", "0"].map(str::to_owned));
         }
         if self.last.is_some() || usually != Self::AS_CODED {
@@ -161,6 +168,8 @@ mod tests {
         picture.has_pauses = true;
         assert_eq!(options(&picture, Picture::AS_CODED), [""; 0]);
         assert_eq!(options(&picture, Picture::TO_THE_NEXT)[..2], ["-bf", "0"]);
+        picture.ends_slowly = true;
+        assert_eq!(options(&picture, Picture::AS_CODED), ["-bf", "0"]);
         picture.last = Some(LastPicture {
             at: 1.5,
             seconds: 3.0,

@@ -43,13 +43,16 @@ struct Track {
     first_key: Option<(u64, f64)>,
 }
 
+/// So many pictures at the end of a film may be coded in another order than they are shown.
+const LAST: usize = 4;
+
 /// From when to when packets are shown.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Reach {
     start: f64,
     end: f64,
-    /// When the last and the one before it begin.
-    latest: [f64; 2],
+    /// When the last ones begin, the last first.
+    latest: [f64; LAST],
     /// It is not known how long the last is shown.
     is_open: bool,
     /// What is told of that would be longer than the stream.
@@ -63,7 +66,7 @@ impl Default for Reach {
         Self {
             start: f64::INFINITY,
             end: f64::NEG_INFINITY,
-            latest: [f64::NEG_INFINITY; 2],
+            latest: [f64::NEG_INFINITY; LAST],
             is_open: false,
             is_bounded: false,
             longest_step: 0.0,
@@ -75,7 +78,7 @@ impl Reach {
     /// How long the last of so many packets is shown where that isn't said: as long as the one before it, or as long as all on
     /// average, whichever is less.
     fn open_seconds(&self, count: u64) -> f64 {
-        let [last, before] = self.latest;
+        let [last, before, ..] = self.latest;
         if !self.is_open || !before.is_finite() {
             return 0.0;
         }
@@ -90,10 +93,11 @@ impl Reach {
             if self.latest[0].is_finite() {
                 self.longest_step = self.longest_step.max(at - self.latest[0]);
             }
-            self.latest = [at, self.latest[0]];
             self.is_open = duration == 0.0;
-        } else if at > self.latest[1] {
-            self.latest[1] = at;
+        }
+        if let Some(place) = self.latest.iter().position(|other| at > *other) {
+            self.latest[place..].rotate_right(1);
+            self.latest[place] = at;
         }
     }
 }
@@ -303,10 +307,18 @@ impl Packets {
         track.map_or(0.0, |track| self.reach(track).longest_step)
     }
 
+    /// For how many seconds the last few pictures of the stream of that index are shown, without the very last.
+    pub fn last_steps(&self, index: usize) -> f64 {
+        let track = self.tracks.get(&index);
+        let latest = track.map_or([0.0; LAST], |track| self.reach(track).latest);
+        let first = latest.iter().rfind(|at| at.is_finite());
+        first.map_or(0.0, |first| latest[0] - first)
+    }
+
     /// The last picture of the stream of that index, if it is held, or shown for a shorter time than is said of it.
     pub fn last_picture(&self, index: usize) -> Option<LastPicture> {
         let reach = self.reach(self.tracks.get(&index)?);
-        let [last, before] = reach.latest;
+        let [last, before, ..] = reach.latest;
         let seconds = reach.end - last;
         let usual = last - before;
         let is_held = usual.is_finite() && seconds > LONG_SECONDS.max(usual * LONG_TIMES);
@@ -418,6 +430,7 @@ mod tests {
             packets.mend();
             assert_eq!(length(&packets), Some(mended), "{parts:?}");
             assert!(packets.longest_step(0) <= 6.0);
+            assert!(packets.last_steps(0) >= 2.0);
         }
     }
 
@@ -432,6 +445,7 @@ mod tests {
             packets.add(0, packet);
         }
         assert_eq!(packets.of(0).map(|span| span.end), Some(4.0));
+        assert!((packets.last_steps(0) - 3.0).abs() < 1e-9);
         let late = Packet {
             pts: Some(9.0),
             ..Packet::default()
