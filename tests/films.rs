@@ -9,7 +9,7 @@
 //!   size           "WxH" as shown          square        pixels are
 //!   progressive    no picture is a comb    rgb           mean of the first picture, ± 6 of 255
 //!   matrix, transfer, primaries, pixels, tag             of the pictures, as ffprobe names them
-//!   audio, subtitles, attachments          how many      layout, sound_title  of the first sound
+//!   audio, subtitles, attachments, data    how many      layout, sound_title  of the first sound
 //!   cover          it has one              has           parts of names of tags that it has
 //!   extension      of the result           playlist_seconds  of HLS, ± 0.15
 //!   patches        colours of as many columns of the first picture, ± 6 of 255
@@ -64,6 +64,7 @@ struct Film {
     audio: Option<usize>,
     subtitles: Option<usize>,
     attachments: Option<usize>,
+    data: Option<usize>,
     layout: Option<String>,
     sound_title: Option<String>,
     #[serde(default)]
@@ -257,6 +258,7 @@ impl Film {
         count("sounds", sounds.len(), self.audio);
         count("subtitles", of_kind("subtitle").len(), self.subtitles);
         count("attachments", of_kind("attachment").len(), self.attachments);
+        count("streams of data", of_kind("data").len(), self.data);
         let pictures: u64 = video["nb_read_packets"]
             .as_str()
             .map_or(0, |n| n.parse().unwrap_or(0));

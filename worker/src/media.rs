@@ -107,6 +107,11 @@ impl Stream {
     fn is_film(&self) -> bool {
         self.kind == "video" && !self.cover
     }
+
+    /// QuickTime's track of a time code, which ffmpeg reads into a tag of the pictures.
+    pub fn is_time_code(&self) -> bool {
+        self.tag == "tmcd"
+    }
 }
 
 impl Color {

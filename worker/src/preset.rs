@@ -313,6 +313,11 @@ impl Preset {
 }
 
 impl Output {
+    /// Whether ffmpeg writes a time code into it, of the pictures' tag.
+    pub(crate) fn writes_time_code(&self) -> bool {
+        self.ladder.is_none() && ["mp4", "mov"].contains(&self.expect.container.as_str())
+    }
+
     /// What follows the stem and a dot in the result's name: `mov`, `poster.jpg`.
     pub fn tail(&self) -> String {
         match &self.suffix {

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::media::{Media, Packets, Stream};
-use crate::preset::{Expectation, Plan, Preset, is_text};
+use crate::preset::{Expectation, Output, Plan, Preset, is_text};
 use crate::text::printable_short;
 
 /// A stream that is in no output, and why.
@@ -112,10 +112,12 @@ pub fn left_out(
     let taken = plan.taken();
     let told: BTreeSet<String> = unusable.iter().map(|one| one.what.clone()).collect();
     let expects: Vec<&Expectation> = preset.outputs.iter().map(|one| &one.expect).collect();
+    let writes_time_code = preset.outputs.iter().any(Output::writes_time_code);
     let mut left_out = unusable;
     for stream in &whole.streams {
         let what = name(stream);
-        if taken.contains(&stream.index) || told.contains(&what) {
+        let is_written = stream.is_time_code() && writes_time_code;
+        if taken.contains(&stream.index) || told.contains(&what) || is_written {
             continue;
         }
         if let Some(why) = why_not_taken(stream, &expects) {
@@ -264,6 +266,10 @@ mod tests {
                 telemetry,
                 stream(6, "audio", "aac"),
                 stream(7, "subtitle", "subrip"),
+                Stream {
+                    tag: "tmcd".to_owned(),
+                    ..stream(8, "data", "")
+                },
             ],
             ..Media::default()
         };
@@ -298,6 +304,10 @@ mod tests {
                 "data stream 5 (gpmd, GoPro\\u{1b} MET): the result has no place for it",
                 "subtitle stream 7 (subrip): the preset takes no subtitles",
             ]
+        );
+        assert_eq!(
+            told("hls", &[0, 1]).last().map(String::as_str),
+            Some("data stream 8 (tmcd): the result has no place for it")
         );
         assert_eq!(told("audio", &[1, 2]), [""; 0]);
         assert_eq!(told("gif", &[0]), [""; 0]);

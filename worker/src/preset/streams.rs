@@ -131,7 +131,7 @@ pub(super) fn attached_cover(muxer: &str, codec: &str) -> Option<(&'static str, 
     }
 }
 
-/// Whether a muxer takes data of those four letters: telemetry of GoPro. A time code it writes itself, of the film's tags.
+/// Whether a muxer takes data of those four letters: telemetry of GoPro. A time code it writes itself.
 pub(super) fn takes_data(muxer: &str, codec: &str) -> bool {
     ["mp4", "mov"].contains(&muxer) && codec == "gpmd"
 }
