@@ -91,8 +91,15 @@ pub(super) fn known(ledger: &Ledger, name: Option<&str>) -> Result<Batch> {
     };
     found.ok_or_else(|| match name {
         Some(name) => Error::failed(format!("no batch {name:?} of this stack is known here")),
-        None => Error::failed("no batch of this stack was submitted from here"),
+        None => none_submitted().hint(
+            "name the stack that it was in with --stack: `muck run` gives each run one of its own",
+        ),
     })
+}
+
+/// No batch is known of the stack.
+pub(super) fn none_submitted() -> Error {
+    Error::failed("no batch of this stack was submitted from here")
 }
 
 pub(super) fn is_aws(cloud: &Cloud) -> bool {

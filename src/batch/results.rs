@@ -11,6 +11,7 @@ use fetcher::Fetcher;
 use jiff::Timestamp;
 use muck_worker::message::Message;
 
+use super::bill::none_submitted;
 use super::check_batch_name;
 use super::collect::{Came, Collector, Depths, is_failure};
 use super::estimate::Estimate;
@@ -120,6 +121,12 @@ pub(super) async fn results_by(
 /// A file in its place; a folder that can't be written.
 pub async fn check_output(folder: PathBuf) -> Result<PathBuf> {
     let shown = folder.display().to_string();
+    if folder.is_file() {
+        return Err(
+            Error::failed(format!("{shown} is a file, and results need a folder"))
+                .hint("name another: -o DIR"),
+        );
+    }
     let opened = blocking(move || {
         let (folder, path) = Folder::open(&folder)?;
         // Removed when dropped.
@@ -142,8 +149,7 @@ fn choose(ledger: &Ledger, name: Option<&str>) -> Result<Batch> {
         };
     }
     ledger.newest_batch()?.ok_or_else(|| {
-        Error::failed("no batch of this stack was submitted from here")
-            .hint("submit files with `muck submit`, or name a batch that was submitted elsewhere with --batch")
+        none_submitted().hint("submit files with `muck submit`, or name a batch that was submitted elsewhere with --batch")
     })
 }
 

@@ -65,7 +65,7 @@ fn doomed_text(cloud: &Cloud, survey: &Survey, options: DownOptions) -> String {
         .join("\n")
 }
 
-/// Deletes what the survey found, closes the ledger's books on it, and tells what is left.
+/// Deletes what the survey found, and tells what was deleted and what is left.
 ///
 /// # Errors
 /// Kind `LeftBehind`, listing what is left.
@@ -76,6 +76,23 @@ pub(super) async fn delete_and_tell(
     confirmed: Confirmed,
     session: &Session,
 ) -> Result<()> {
+    let report = delete(cloud, survey, options, confirmed).await?;
+    if session.ui.json {
+        let stack = &cloud.names.stack;
+        session
+            .ui
+            .json(&json!({ "stack": stack, "report": report }))?;
+    }
+    verdict(cloud, &report, session)
+}
+
+/// Deletes what the survey found, and closes the ledger's books on it.
+pub(super) async fn delete(
+    cloud: &Cloud,
+    survey: &Survey,
+    options: DownOptions,
+    confirmed: Confirmed,
+) -> Result<TeardownReport> {
     let delete = Box::pin(teardown::delete(cloud, survey, options, confirmed));
     let (report, observed) = if survey.instances.is_empty() {
         // None is going to end meanwhile: what is remembered of earlier ones is the same beside it.
@@ -92,7 +109,7 @@ pub(super) async fn delete_and_tell(
             error.chain()
         ));
     }
-    tell(cloud, &report, session)
+    Ok(report)
 }
 
 /// Records that nothing is stored any more.
@@ -104,12 +121,11 @@ fn close_books(cloud: &Cloud, report: &TeardownReport) -> Result<()> {
     Ok(())
 }
 
-fn tell(cloud: &Cloud, report: &TeardownReport, session: &Session) -> Result<()> {
-    if session.ui.json {
-        session
-            .ui
-            .json(&json!({ "stack": cloud.names.stack, "report": report }))?;
-    }
+/// Says what is left.
+///
+/// # Errors
+/// If anything is, or may be.
+pub(super) fn verdict(cloud: &Cloud, report: &TeardownReport, session: &Session) -> Result<()> {
     if report.is_clean() {
         for error in &report.errors {
             session.events.warn(error);

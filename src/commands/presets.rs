@@ -136,7 +136,7 @@ impl<'a> Shown<'a> {
             })
             .collect();
         format!(
-            "{}: {}\n  from     {}\n  threads  {}\n{}\n  digest   {}\n\n{}",
+            "{}: {}\n  from     {}\n  threads  {}\n{}\n  digest   {}\n\n{}\n\n{BESIDE}",
             self.name,
             muck_worker::text::printable(self.description),
             if self.builtin { "muck" } else { "muck.toml" },
@@ -147,6 +147,9 @@ impl<'a> Shown<'a> {
         )
     }
 }
+
+/// What the command lines don't show.
+const BESIDE: &str = "Filters that a film itself needs (deinterlacing, colours, one size) are put before these; see docs/presets.md.";
 
 /// A word as a shell takes it.
 fn quoted(word: &str) -> String {
@@ -173,6 +176,8 @@ mod tests {
           digest   5c8ebd595b0838f3473748c65e889a8d789c761fa9fa82a4c820685fc35d465e
 
           ffmpeg -i INPUT -threads 1 -map 0:V:0 -map '0:a:0?' -map_metadata 0 -r 30000/1001 -vf 'scale=w=if(between(dar\,1.28\,1.39)\,320\,max(2\,min(320\,2*round(120*dar)))):h=if(between(dar\,1.28\,1.39)\,240\,max(2\,min(240\,2*round(160/dar)))),setsar=1' -c:v mpeg4 -b:v 1200k -mbd rd -flags +mv4+aic -trellis 2 -cmp 2 -subcmp 2 -c:a aac -b:a 192k -ar 48000 -f mov file:output.mov
+
+        Filters that a film itself needs (deinterlacing, colours, one size) are put before these; see docs/presets.md.
         ");
         let remux = Presets::builtin().get("remux").expect("exists");
         assert_eq!(Shown::of(remux).commands.len(), 2);

@@ -19,7 +19,7 @@ use crate::lifetime::OnExpiry;
 use crate::names::{ResourceKind, StackName};
 use crate::session::Session;
 use crate::stack::survey::{Depths, Survey};
-use crate::stack::{self, Confirmed, DownOptions};
+use crate::stack::{self, Confirmed, DownOptions, TeardownReport};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -159,6 +159,8 @@ struct Summary {
     #[serde(skip_serializing_if = "Option::is_none")]
     report: Option<Report>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    teardown: Option<TeardownReport>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     bill: Option<Bill>,
 }
 
@@ -178,9 +180,13 @@ pub async fn whole_job(cloud: &Cloud, job: &Job, session: &Session) -> Result<()
         }
     };
     let torn_down = tokio::select! {
-        torn_down = tear_down(cloud, job.keep_image && summary.baked, session) => torn_down,
+        torn_down = tear_down(cloud, job.keep_image && summary.baked) => torn_down,
         () = interrupts.next() => Err(still_there(cloud).await),
     };
+    let torn_down = torn_down.and_then(|report| {
+        let report = summary.teardown.insert(report);
+        down::verdict(cloud, report, session)
+    });
     settle_up(cloud, session, &mut summary).await?;
     if summary.report.is_some() && !session.ui.json {
         session
@@ -320,7 +326,7 @@ async fn convert(cloud: &Cloud, job: &Job, session: &Session, summary: &mut Summ
         .map_or(Ok(()), Err)
 }
 
-async fn tear_down(cloud: &Cloud, keep_image: bool, session: &Session) -> Result<()> {
+async fn tear_down(cloud: &Cloud, keep_image: bool) -> Result<TeardownReport> {
     cloud.events.note("Teardown");
     // Instances that have ended are forgotten within the hour; their times are on the bill.
     if let Err(error) = batch::observe_instances(cloud).await {
@@ -331,7 +337,7 @@ async fn tear_down(cloud: &Cloud, keep_image: bool, session: &Session) -> Result
         keep_data: false,
         keep_image,
     };
-    down::delete_and_tell(cloud, &survey, options, Confirmed::for_own_stack(), session).await
+    down::delete(cloud, &survey, options, Confirmed::for_own_stack()).await
 }
 
 /// What a second Ctrl-C leaves, and how to remove it.

@@ -68,6 +68,11 @@ impl Picture {
         filters
     }
 
+    /// Whether players take its pixels for square.
+    pub fn has_square_pixels(&self) -> bool {
+        matches!(self.pixel, (0, _) | (_, 0)) || self.pixel.0 == self.pixel.1
+    }
+
     /// Whether the colours can be converted here.
     ///
     /// # Errors

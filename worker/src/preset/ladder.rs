@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::plan::{bound, filters, prepare};
+use super::plan::{SQUARE, bound, filters, prepare};
 use super::{Expectation, Facts, Output, Size};
 use crate::picture::Picture;
 
@@ -98,10 +98,14 @@ impl Ladder {
         let mut own = output.args.clone();
         // Before each rung's own.
         let mut first = String::new();
+        let mut last = "";
         if let Some(picture) = &facts.picture {
             first = filters(&output.expect, picture);
             if !first.is_empty() {
                 first.push(',');
+            }
+            if picture.has_square_pixels() {
+                last = SQUARE;
             }
             prepare(&mut own, &output.expect, picture, Picture::TO_THE_NEXT);
         }
@@ -116,7 +120,10 @@ impl Ladder {
                 side("iw"),
                 side("ih")
             );
-            put(&[&format!("-filter:v:{index}"), &format!("{first}{scale}")]);
+            put(&[
+                &format!("-filter:v:{index}"),
+                &format!("{first}{scale}{last}"),
+            ]);
             put(&[&format!("-maxrate:v:{index}"), &format!("{}k", rung.video)]);
             put(&[
                 &format!("-bufsize:v:{index}"),

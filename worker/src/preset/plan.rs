@@ -224,6 +224,7 @@ impl Preset {
         let mut args = placed(output, facts);
         if let Some(picture) = &facts.picture {
             filter_first(&mut args, filters(&output.expect, picture));
+            keep_square(&mut args, picture);
             prepare(&mut args, &output.expect, picture, Picture::AS_CODED);
         }
         if let Some(last) = facts.last.filter(|_| self.copies()) {
@@ -316,6 +317,21 @@ fn filter_first(args: &mut Vec<String>, filters: String) {
     }
 }
 
+/// Square pixels stay so: where a preset's own filters scale to whole numbers of pixels, ffmpeg would keep the shape of the
+/// picture by pixels of 1281:1280.
+fn keep_square(args: &mut [String], picture: &Picture) {
+    let is_free =
+        |own: &String| own.contains("scale=") && !own.contains("setsar") && !own.contains("setdar");
+    if let Some(own) = value_of(args, |option| FILTERS.contains(&option)).filter(|own| is_free(own))
+        && picture.has_square_pixels()
+    {
+        own.push_str(SQUARE);
+    }
+}
+
+/// What makes pixels square, behind other filters.
+pub(super) const SQUARE: &str = ",setsar=1";
+
 /// Adds what an encoder must be told of the film's pictures to the arguments of an output that codes them anew; `durations`:
 /// how long each is shown, see [`Picture::duration_options`].
 pub(super) fn prepare(
@@ -388,6 +404,26 @@ mod tests {
             line.contains(" file:output.poster.jpg -threads 1 "),
             "{line}"
         );
+    }
+
+    #[test]
+    fn square_pixels_stay_square() {
+        let line = |preset, pixel| {
+            let facts = Facts {
+                picture: Some(Picture {
+                    size: (64, 48),
+                    pixel,
+                    ..Picture::default()
+                }),
+                ..Facts::example()
+            };
+            plan(preset, &facts).args.join(" ")
+        };
+        for preset in ["web-1080p", "hls"] {
+            assert!(line(preset, (1, 1)).contains(",setsar=1 "), "{preset}");
+            assert!(!line(preset, (4, 3)).contains("setsar"), "{preset}");
+        }
+        assert_eq!(line("gif", (1, 1)).matches("setsar").count(), 2);
     }
 
     #[test]
