@@ -136,4 +136,19 @@ make -f lavfi -i "$(pictures 1 25)" -f lavfi -i "$(tone 1)" -i "$work/text.srt" 
     -attach "$work/font.ttf" -metadata:s:t:0 mimetype=font/ttf -metadata:s:t:0 filename=font.ttf \
     -attach "$work/cover.png" -metadata:s:t:1 mimetype=image/png -metadata:s:t:1 filename=cover.png cover.mkv
 
+# A screen recording that holds a picture before the last one.
+make -f lavfi -i "$(pictures 20 10)" -vf "select='lt(t,2)+between(t,6.85,6.95)'" -fps_mode passthrough -t 7 -c:v libvpx -b:v 200k held_before.webm
+# Sound without a header, whose first packets tell little of the rest; two songs one after the other, with tags as Ogg has them.
+make -f lavfi -i "aevalsrc='if(lt(t,2),0,random(0)-0.5)':s=44100:d=5" -c:a aac -b:a 96k quiet_then_loud.aac
+make -f lavfi -i "$(tone 1)" -metadata title=Song -metadata artist=Somebody -c:a libvorbis -b:a 48k "$work/one.ogg"
+cat "$work/one.ogg" "$work/one.ogg" > chained.ogg
+# Pictures that begin later than sound that MP4 has no place for.
+make -f lavfi -i "$(pictures 2 25)" -f lavfi -i "sine=r=8000:d=3" -vf "setpts=PTS+1/TB" -fps_mode passthrough $h264 -c:a pcm_s16le late_pictures.mov
+# Bytes in the middle that are no part of a film; chapters.
+make -f lavfi -i "$(pictures 4 25)" -f lavfi -i "$(tone 4)" $h264 $aac "$work/torn.mkv"
+at=$(($(stat -c %s "$work/torn.mkv") / 2))
+{ head -c $at "$work/torn.mkv"; head -c 20000 /dev/zero; tail -c +$((at + 20001)) "$work/torn.mkv"; } > torn.mkv
+printf ';FFMETADATA1\n[CHAPTER]\nTIMEBASE=1/1\nSTART=0\nEND=1\ntitle=One\n' > "$work/chapters.txt"
+make -f lavfi -i "$(pictures 1 25)" -i "$work/chapters.txt" -map 0 -map_metadata 1 $h264 chapters.mp4
+
 du -cb -- *.* | tail -1

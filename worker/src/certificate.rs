@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::ffmpeg::MAX_PIXELS;
 use crate::media::{Media, Packets, Span, Stream};
 use crate::preset::Expectation;
+use crate::text::quantity;
 
 /// Lengths may differ by this many seconds: containers round, sound has padding.
 const TOLERANCE_SECONDS: f64 = 0.5;
@@ -65,6 +66,9 @@ pub struct Certificate {
     pub size: (u32, u32),
     /// Codecs of the output's video and audio streams.
     pub codecs: Vec<String>,
+    /// What can't be decoded of the output of a salvaged file, whose streams are copied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<String>,
     /// Segments that a playlist names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub segments: Option<u64>,
@@ -79,6 +83,8 @@ pub struct Examined {
     pub packets: Packets,
     /// Video frames that were decoded, if they were.
     pub decoded: Option<u64>,
+    /// What can't be decoded, if that is no reason to refuse it.
+    pub fault: Option<String>,
     /// Bytes in front of the first whole packet of a transport stream.
     pub lead: u64,
     /// It is converted as far as it decodes: of what is missing is warned, see [`damage`].
@@ -99,10 +105,30 @@ const SIZE_CHANGES: [&str; 10] = [
     "vc1",
 ];
 
+/// Formats of sound whose files begin with the first packet. MP3 may have a header.
+const HEADERLESS: [&str; 7] = ["aac", "ac3", "eac3", "dts", "dtshd", "truehd", "mlp"];
+
 impl Examined {
-    /// Whether times may begin anew in the middle: in what is received, and in what is joined of that.
+    /// Whether times may begin anew in the middle: in what is received, and in what is joined of that. (Formats with
+    /// `AVFMT_TS_DISCONT` in ffmpeg, whose times it mends.)
     pub fn has_jumping_times(&self) -> bool {
-        self.media.is_format("mpegts") || self.media.is_format("mpeg")
+        ["mpegts", "mpeg", "ogg"]
+            .iter()
+            .any(|format| self.media.is_format(format))
+    }
+
+    /// Whether a length that ffprobe tells may be its guess, of the size and the first packets' bit rate.
+    fn guesses_length(&self) -> bool {
+        let has_no_header = HEADERLESS.iter().any(|format| self.media.is_format(format));
+        let guess = self
+            .media
+            .size
+            .zip(self.media.sound().and_then(|s| s.bit_rate));
+        let guess = guess.map(|(bytes, rate)| bytes as f64 * 8.0 / rate);
+        let is_guess = |declared: f64| {
+            guess.is_some_and(|guess| (declared / guess - 1.0).abs() < TOLERANCE_PART)
+        };
+        has_no_header || (self.media.is_format("mp3") && self.media.duration.is_some_and(is_guess))
     }
 
     /// Whether pictures may have other sizes than the first: not in MP4 and AVI, whose headers say one for all.
@@ -140,6 +166,7 @@ pub fn check_input(input: &Examined) -> Result<Span, String> {
 
 /// Whether all that a file announces of its film is in it.
 fn check_whole(input: &Examined, video: &Stream, span: Span) -> Result<(), String> {
+    check_torn(input)?;
     check_declared(input, video, span, 2.0 * frame_seconds(video))?;
     // In an AVI cut short ffprobe corrects the length, but not the number of frames; among which are those that only hold the
     // one before.
@@ -158,11 +185,59 @@ fn check_whole(input: &Examined, video: &Stream, span: Span) -> Result<(), Strin
     Ok(())
 }
 
-/// What is missing in the outputs of a salvaged file, the longest of which lasts `made` seconds, as one sentence for a person;
-/// `None` if nothing is, and of others.
-pub fn damage(input: &Examined, made: f64) -> Option<String> {
+/// What was made of a file: the longest of its outputs.
+#[derive(Debug, Clone, Default)]
+pub struct Extent {
+    pub seconds: f64,
+    /// Pictures, where all of the input's are in an output.
+    pub frames: Option<u64>,
+    /// What can't be decoded of it.
+    pub fault: Option<String>,
+}
+
+/// From when to when there is nothing in a file that has sound beside its pictures, as one sentence for a person: in those that
+/// have only pictures it may be what they show.
+fn holes(input: &Examined) -> Option<String> {
+    let media = &input.media;
+    let (video, sound) = (media.video()?, media.sound()?);
+    let holes = input.packets.holes(&[video.index, sound.index]);
+    let (from, to) = holes.first()?;
+    let more = match holes.len() {
+        1 => String::new(),
+        count => format!(", and in {} more", quantity(count as u64 - 1, "place")),
+    };
+    Some(format!(
+        "from {from:.1} s to {to:.1} s nothing is in the file{more}"
+    ))
+}
+
+/// Codecs that have a picture in each packet, or a field.
+const PICTURE_A_PACKET: [&str; 4] = ["h264", "hevc", "mpeg2video", "mpeg1video"];
+
+/// How many pictures of a file could not be decoded, as a sentence for a person.
+fn lost(input: &Examined, made: &Extent) -> Option<String> {
+    let video = input.media.video()?;
+    let tells = PICTURE_A_PACKET.contains(&video.codec.as_str()) && !video.is_interlaced;
+    let frames = made.frames.filter(|_| tells)?;
+    let count = input.packets.of(video.index)?.count;
+    let lead = input.packets.undecodable_lead(video.index);
+    let lost = count.checked_sub(frames + lead.map_or(0, |(lead, _)| lead))?;
+    // The decoder of MPEG-2 loses one where the shape changes.
+    (lost > 1).then(|| {
+        format!(
+            "{lost} of the {} in the file could not be decoded",
+            quantity(count, "picture")
+        )
+    })
+}
+
+/// What is missing in the outputs of a file, as one sentence for a person; `None` if nothing is. More can only be missing in
+/// those of a salvaged one.
+pub fn damage(input: &Examined, made: Extent) -> Option<String> {
+    let holes = holes(input);
     if !input.is_salvaged {
-        return None;
+        let sentences: Vec<String> = lost(input, &made).into_iter().chain(holes).collect();
+        return (!sentences.is_empty()).then(|| sentences.join("; "));
     }
     let stream = input.media.video().or(input.media.sound())?;
     let span = input.packets.of(stream.index)?;
@@ -172,16 +247,36 @@ pub fn damage(input: &Examined, made: f64) -> Option<String> {
         check_declared(input, stream, span, 0.0)
     };
     let slack = 2.0 * frame_seconds(stream);
-    let lacks = made > 0.0 && made < span.length() && !agree(made, span.length(), slack);
+    let seconds = made.seconds;
+    let lacks = seconds > 0.0 && seconds < span.length() && !agree(seconds, span.length(), slack);
     let lack = lacks.then(|| {
         format!(
-            "{:.1} s of the {:.1} s in the file could be converted",
-            made,
+            "{seconds:.1} s of the {:.1} s in the file could be converted",
             span.length()
         )
     });
-    let sentences: Vec<String> = whole.err().into_iter().chain(lack).collect();
+    let lost = lost(input, &made).filter(|_| !lacks);
+    let fault = made
+        .fault
+        .map(|why| format!("what is damaged in the file is so in the result: {why}"));
+    let sentences = whole
+        .err()
+        .into_iter()
+        .chain(lack)
+        .chain(lost)
+        .chain(holes)
+        .chain(fault);
+    let sentences: Vec<String> = sentences.collect();
     (!sentences.is_empty()).then(|| sentences.join("; "))
+}
+
+fn check_torn(input: &Examined) -> Result<(), String> {
+    if input.packets.torn {
+        return Err(
+            "the file is damaged: bytes in the middle of it are no part of a film".to_owned(),
+        );
+    }
+    Ok(())
 }
 
 fn check_streams(input: &Examined) -> Result<(), String> {
@@ -243,7 +338,11 @@ fn check_declared(input: &Examined, stream: &Stream, span: Span, slack: f64) -> 
     // are wrong, and less is in it. Broadcasts have no header: what ffprobe tells of their length it guesses.
     let is_short =
         |(declared, held): &(f64, f64)| held < declared && !agree(*declared, *held, slack);
-    if !declared.is_empty() && !input.has_jumping_times() && declared.iter().all(is_short) {
+    if !declared.is_empty()
+        && !input.has_jumping_times()
+        && !input.guesses_length()
+        && declared.iter().all(is_short)
+    {
         let (declared, held) = declared[0];
         return Err(format!(
             "the file is cut short or damaged: its header declares {declared:.1} s, \
@@ -288,6 +387,7 @@ pub fn check_output(
     }
     Ok(Certificate {
         decoded_frames: output.decoded,
+        fault: output.fault.clone(),
         codecs: output
             .media
             .streams

@@ -11,13 +11,13 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use sha2::{Digest as _, Sha256};
 
-use crate::certificate::{self, Certificate, Examined, playlist, transport};
+use crate::certificate::{self, Certificate, Examined, Extent, playlist, transport};
 use crate::ffmpeg::{self, FfmpegError, INPUT_NAME, Tools};
 use crate::jail::Jail;
 use crate::media::{Media, Span};
 use crate::message::InputMessage;
 use crate::picture::{PAUSE_SECONDS, Picture, Scan, Sizes};
-use crate::preset::{self, Check, Plan, PlannedFile, Preset, Presets};
+use crate::preset::{self, Check, Expectation, Output, Plan, PlannedFile, Preset, Presets, Rate};
 use crate::selection;
 use crate::service::{Made, OutputFile, Progress, Service, ServiceError, Task};
 use crate::spent::Spent;
@@ -146,13 +146,14 @@ impl ConvertVideo {
         Ok(Some(picture))
     }
 
-    /// The same of an output, which must decode without a fault.
+    /// The same of an output, which must decode without a fault unless it is a copy of what is damaged.
     async fn examine_output(
         &self,
         folder: &Path,
         name: &str,
         format: Option<&str>,
         is_fragmented: bool,
+        may_be_damaged: bool,
         limit: Duration,
     ) -> Result<Examined, FfmpegError> {
         let mut examined = self.examine(folder, name, format).await?;
@@ -162,7 +163,10 @@ impl ConvertVideo {
                 examined.packets.close(stream.index, seconds, is_fragmented);
             }
         }
-        examined.decoded = Some(self.tools.decode(folder, name, format, limit).await?);
+        match self.tools.decode(folder, name, format, limit).await {
+            Err(FfmpegError::File(why)) if may_be_damaged => examined.fault = Some(why),
+            decoded => examined.decoded = Some(decoded?),
+        }
         Ok(examined)
     }
 
@@ -215,8 +219,11 @@ impl ConvertVideo {
             };
             let name = planned.file.as_str();
             let format = certificate::format_of_pictures(expect);
+            let is_copy = expect.video.as_deref() == Some(Expectation::COPY);
+            let may_be_damaged = source.is_salvaged && is_copy;
+            let is_fragmented = plan.is_fragmented(name);
             let result = self
-                .examine_output(work, name, format, plan.is_fragmented(name), limit)
+                .examine_output(work, name, format, is_fragmented, may_be_damaged, limit)
                 .await
                 .map_err(|error| match error {
                     FfmpegError::File(why) => {
@@ -248,9 +255,9 @@ impl ConvertVideo {
                     let path = work.join(&planned.file);
                     let mut text = read_playlist(&path)?;
                     let seconds = lengths.get(media.as_str()).copied().unwrap_or_default();
-                    if let Some(longer) = playlist::lengthened(&text, seconds) {
-                        write_playlist(&path, &longer)?;
-                        text = longer;
+                    if let Some(fitted) = playlist::fitted(&text, seconds) {
+                        write_playlist(&path, &fitted)?;
+                        text = fitted;
                     }
                     let bytes = std::fs::metadata(work.join(media))
                         .map_err(|e| ServiceError::Machine(format!("can't read {media}: {e}")))?
@@ -332,12 +339,24 @@ fn preset_of(message: &InputMessage) -> Result<Cow<'static, Preset>, ServiceErro
         })
 }
 
-/// Seconds of the longest of these, of films and sounds.
-fn longest(outputs: &[OutputFile]) -> f64 {
-    let certificates = outputs.iter().filter_map(|one| one.certificate.as_ref());
-    certificates
-        .map(|certificate| certificate.output_seconds)
-        .fold(0.0, f64::max)
+/// Of the longest of these, of films and sounds.
+fn extent(preset: &Preset, outputs: &[OutputFile]) -> Extent {
+    let certificates: Vec<&Certificate> = outputs
+        .iter()
+        .filter_map(|one| one.certificate.as_ref())
+        .collect();
+    let keeps_all = |output: &Output| {
+        output.expect.rate == Some(Rate::Source) && output.expect.seconds.is_none()
+    };
+    let frames = certificates.iter().map(|one| one.output_frames).max();
+    Extent {
+        seconds: certificates
+            .iter()
+            .map(|one| one.output_seconds)
+            .fold(0.0, f64::max),
+        frames: frames.filter(|_| preset.outputs.iter().any(keeps_all)),
+        fault: certificates.iter().find_map(|one| one.fault.clone()),
+    }
 }
 
 /// Nothing, if the file is at fault.
@@ -463,7 +482,7 @@ impl Service for ConvertVideo {
                         .into_iter()
                         .chain(facts::lost_in_coding(&source, recodes));
                     return Ok(Made {
-                        warning: certificate::damage(&source, longest(&outputs)),
+                        warning: certificate::damage(&source, extent(&preset, &outputs)),
                         outputs,
                         left_out: left_out.map(|one| one.to_string()).collect(),
                     });

@@ -53,6 +53,9 @@ const OUTPUT_MORE: u64 = 1 << 30;
 /// What ffprobe says at the end of a file that should go on: Matroska's and QuickTime's demuxers.
 const CUT: [&str; 2] = ["File ended prematurely", "partial file"];
 
+/// What Matroska's demuxer says where bytes in the middle are no part of a film: it goes on at the next that are.
+const HOLE: &str = "invalid as first byte of an EBML number";
+
 /// Where the programs are and what they can do.
 #[derive(Debug, Clone)]
 pub struct Tools {
@@ -209,7 +212,7 @@ impl Tools {
         args.push(entries.into());
         args.extend(self.input(name, format));
         let mut listing = Listing::default();
-        let last_words = self
+        let exit = self
             .call(&self.ffprobe, &args, folder, name, &mut |line| {
                 listing.read_line(line);
             })
@@ -227,7 +230,9 @@ impl Tools {
             ));
         }
         let mut packets = listing.packets;
-        packets.cut = CUT.iter().any(|words| last_words.contains(words));
+        packets.cut = CUT.iter().any(|words| exit.last_line.contains(words));
+        let lines = [Some(&exit.last_line), exit.first_fault.as_ref()];
+        packets.torn = lines.into_iter().flatten().any(|line| line.contains(HOLE));
         Ok((listing.description, packets))
     }
 
@@ -414,7 +419,7 @@ impl Tools {
         folder: &Path,
         input: &str,
         on_line: &mut (dyn FnMut(&str) + Send),
-    ) -> Result<String, FfmpegError> {
+    ) -> Result<Exit, FfmpegError> {
         let bytes = std::fs::metadata(folder.join(input)).map_or(0, |facts| facts.len());
         let name = program.file_name().unwrap_or_default().to_string_lossy();
         let call = Call {
@@ -424,8 +429,7 @@ impl Tools {
             input,
             bounds: Bounds::reading(PROBE_LIMIT + Duration::from_secs(bytes / PROBE_SPEED)),
         };
-        let exit = self.run(&name, &call, on_line).await?;
-        Ok(exit.last_line)
+        self.run(&name, &call, on_line).await
     }
 
     /// Runs a program to its end, and returns what it said if the end is good.

@@ -69,6 +69,8 @@ pub struct Stream {
     pub title: String,
     /// Of a sample of sound; 0 if unknown.
     pub bits: u32,
+    /// Bits a second, if that is told or guessed.
+    pub bit_rate: Option<f64>,
     /// Of sound.
     pub channels: u32,
     /// Of sound, as ffmpeg names it, e.g. `5.1(side)`; empty if unknown.
@@ -108,9 +110,9 @@ impl Stream {
         self.kind == "video" && !self.cover
     }
 
-    /// QuickTime's track of a time code, which ffmpeg reads into a tag of the pictures.
-    pub fn is_time_code(&self) -> bool {
-        self.tag == "tmcd"
+    /// QuickTime's track of a time code, or of the titles of chapters: ffmpeg reads both into tags.
+    pub fn is_read_into_tags(&self) -> bool {
+        self.kind == "data" && ["tmcd", "text"].contains(&self.tag.as_str())
     }
 }
 
@@ -132,7 +134,7 @@ impl Color {
 impl Media {
     /// What ffprobe is asked for.
     pub(crate) const ENTRIES: &str = "format=format_name,duration,size:\
-        stream=index,codec_type,codec_name,codec_tag_string,width,height,sample_aspect_ratio,r_frame_rate,avg_frame_rate,duration,nb_frames,channels,channel_layout,sample_fmt,bits_per_sample,bits_per_raw_sample,\
+        stream=index,codec_type,codec_name,codec_tag_string,width,height,sample_aspect_ratio,r_frame_rate,avg_frame_rate,duration,bit_rate,nb_frames,channels,channel_layout,sample_fmt,bits_per_sample,bits_per_raw_sample,\
         pix_fmt,color_range,color_space,color_transfer,color_primaries,field_order:\
         stream_disposition=attached_pic,default:\
         stream_side_data:stream_tags=title,handler_name,DURATION:format_tags:program=program_id:program_stream=index";
@@ -238,6 +240,7 @@ struct RawStream {
     avg_frame_rate: Option<String>,
     duration: Option<String>,
     nb_frames: Option<String>,
+    bit_rate: Option<String>,
     #[serde(default)]
     codec_tag_string: String,
     #[serde(default)]
@@ -354,6 +357,7 @@ impl From<RawStream> for Stream {
                 _ if raw.sample_fmt.starts_with("s16") => 16,
                 _ => 0,
             },
+            bit_rate: seconds(raw.bit_rate.as_deref()).filter(|rate| *rate > 0.0),
             channels: raw.channels,
             layout: raw.channel_layout,
         }
@@ -378,7 +382,7 @@ fn is_makers(key: &str) -> bool {
     key.starts_with("com.") || ["location", "make", "model"].contains(&key)
 }
 
-/// A finite number of seconds; `N/A` is none.
+/// A finite number, mostly of seconds; `N/A` is none.
 fn seconds(text: Option<&str>) -> Option<f64> {
     text?.trim().parse().ok().filter(|s: &f64| s.is_finite())
 }

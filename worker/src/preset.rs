@@ -313,8 +313,8 @@ impl Preset {
 }
 
 impl Output {
-    /// Whether ffmpeg writes a time code into it, of the pictures' tag.
-    pub(crate) fn writes_time_code(&self) -> bool {
+    /// Whether ffmpeg writes time codes and chapters into it, which it reads into tags.
+    pub(crate) fn writes_tags_as_tracks(&self) -> bool {
         self.ladder.is_none() && ["mp4", "mov"].contains(&self.expect.container.as_str())
     }
 

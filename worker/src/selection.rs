@@ -112,11 +112,11 @@ pub fn left_out(
     let taken = plan.taken();
     let told: BTreeSet<String> = unusable.iter().map(|one| one.what.clone()).collect();
     let expects: Vec<&Expectation> = preset.outputs.iter().map(|one| &one.expect).collect();
-    let writes_time_code = preset.outputs.iter().any(Output::writes_time_code);
+    let writes_tags = preset.outputs.iter().any(Output::writes_tags_as_tracks);
     let mut left_out = unusable;
     for stream in &whole.streams {
         let what = name(stream);
-        let is_written = stream.is_time_code() && writes_time_code;
+        let is_written = stream.is_read_into_tags() && writes_tags;
         if taken.contains(&stream.index) || told.contains(&what) || is_written {
             continue;
         }
@@ -270,6 +270,10 @@ mod tests {
                     tag: "tmcd".to_owned(),
                     ..stream(8, "data", "")
                 },
+                Stream {
+                    tag: "text".to_owned(),
+                    ..stream(9, "data", "bin_data")
+                },
             ],
             ..Media::default()
         };
@@ -307,7 +311,7 @@ mod tests {
         );
         assert_eq!(
             told("hls", &[0, 1]).last().map(String::as_str),
-            Some("data stream 8 (tmcd): the result has no place for it")
+            Some("data stream 9 (text): the result has no place for it")
         );
         assert_eq!(told("audio", &[1, 2]), [""; 0]);
         assert_eq!(told("gif", &[0]), [""; 0]);

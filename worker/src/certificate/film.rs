@@ -74,15 +74,31 @@ pub(super) fn check(
     }
     let is_right = |length: &f64| agree(span.length(), *length, slack);
     let is_salvaged = input.is_salvaged && span.length() < lengths[0];
-    if !lengths.iter().any(is_right) && !is_salvaged {
+    // At a constant rate the last picture may be repeated until the sound ends.
+    let end = input.packets.whole().map_or(source_span.end, |s| s.end);
+    let is_held = matches!(expect.rate, Some(Rate::Exact(..)))
+        && (lengths[0]..=end - start).contains(&span.length());
+    if !lengths.iter().any(is_right) && !is_held && !is_salvaged {
         faults.push(format!(
             "it has {:.1} s of video, not {:.1} s",
             span.length(),
             lengths[0]
         ));
     }
+    // Where only the file tells its length, that is of all streams, from zero or from the first packet.
+    let whole = output.packets.whole().filter(|_| video.duration.is_none());
+    let held = [
+        Some(span.length()),
+        whole.map(|s| s.length()),
+        whole.map(|s| s.end),
+    ];
+    let is_held = |declared: f64| {
+        held.iter()
+            .flatten()
+            .any(|held| agree(declared, *held, slack))
+    };
     let declared = video.duration.or(output.media.duration);
-    if declared.is_some_and(|d| !agree(d, span.length(), slack)) {
+    if declared.is_some_and(|declared| !is_held(declared)) {
         faults.push(format!(
             "its header declares {:.1} s, but {:.1} s are in it",
             declared.unwrap_or_default(),

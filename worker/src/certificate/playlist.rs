@@ -96,27 +96,30 @@ pub fn check(text: &str, file: &str, bytes: u64, seconds: f64) -> Result<Certifi
     })
 }
 
-/// The playlist of a film that lasts so many seconds, if ffmpeg's is shorter: it measures pictures only, and sound that goes
-/// on after them is in the last segment.
-pub fn lengthened(text: &str, seconds: f64) -> Option<String> {
+/// The playlist of a film that lasts so many seconds, if ffmpeg's lasts for another time: it measures pictures only, of which
+/// it guesses the last, and sound that goes on after them is in the last segment.
+pub fn fitted(text: &str, seconds: f64) -> Option<String> {
     let times: Vec<f64> = text.lines().filter_map(time_of).collect();
     let missing = seconds - times.iter().sum::<f64>();
-    let last = times.last().filter(|_| missing > SHORTEST)? + missing;
+    let last = times.last().filter(|_| missing.abs() > SHORTEST)? + missing;
+    if last <= 0.0 {
+        return None;
+    }
     let longest = times.iter().copied().fold(last, f64::max);
     let mut left = times.len();
-    let mut longer = String::with_capacity(text.len() + 16);
+    let mut fitted = String::with_capacity(text.len() + 16);
     for line in text.lines() {
         left -= usize::from(time_of(line).is_some());
         let _ = if left == 0 && time_of(line).is_some() {
-            writeln!(longer, "#EXTINF:{last:.6},")
+            writeln!(fitted, "#EXTINF:{last:.6},")
         } else if line.starts_with(TARGET) {
             // None may be longer when rounded (RFC 8216, 4.3.3.1).
-            writeln!(longer, "{TARGET}{:.0}", longest.round())
+            writeln!(fitted, "{TARGET}{:.0}", longest.round())
         } else {
-            writeln!(longer, "{line}")
+            writeln!(fitted, "{line}")
         };
     }
-    Some(longer)
+    Some(fitted)
 }
 
 /// The tag that tells the longest segment's length.
@@ -223,16 +226,18 @@ mod tests {
     #[test]
     fn a_playlist_lasts_as_long_as_the_sound() {
         let text = MEDIA.replace("#EXT-X-MAP", "#EXT-X-TARGETDURATION:6\n#EXT-X-MAP");
-        assert_eq!(lengthened(&text, 8.5), None);
-        assert_eq!(lengthened(&text, 3.0), None);
-        let longer = lengthened(&text, 20.25).expect("is longer");
+        assert_eq!(fitted(&text, 8.5), None);
+        assert_eq!(fitted(&text, 3.0), None, "no segment has that");
+        let shorter = fitted(&text, 7.0).expect("is shorter");
+        assert_eq!(shorter, text.replace("2.500000", "1.000000"));
+        let longer = fitted(&text, 20.25).expect("is longer");
         assert!(check(&longer, "a.mp4", 120, 20.25).is_ok());
         assert_eq!(
             longer,
             text.replace("2.500000", "14.250000")
                 .replace("DURATION:6", "DURATION:14")
         );
-        assert_eq!(lengthened("#EXTM3U\n", 5.0), None);
+        assert_eq!(fitted("#EXTM3U\n", 5.0), None);
     }
 
     #[test]

@@ -16,6 +16,7 @@ pub(super) fn check_input(input: &Examined) -> Result<(&Stream, Span), String> {
         .of(sound.index)
         .ok_or("the file's sound is empty")?;
     if !input.is_salvaged {
+        super::check_torn(input)?;
         check_declared(input, sound, span, 0.0)?;
     }
     check_length(span.length(), input.media.size)?;

@@ -15,13 +15,13 @@ pub(super) fn of(source: &Examined, span: Span, picture: Option<Picture>) -> Fac
     let media = &source.media;
     let video = media.video();
     let streams = streams_of(source);
+    let whole_seconds = source.packets.whole().map_or(0.0, |whole| whole.length());
     Facts {
         width: video.map_or(0, |v| v.width),
         height: video.map_or(0, |v| v.height),
         seconds: span.length(),
-        jumping_seconds: source
-            .has_jumping_times()
-            .then(|| source.packets.whole().map_or(0.0, |whole| whole.length())),
+        jumping_seconds: source.has_jumping_times().then_some(whole_seconds),
+        whole_seconds,
         sound: !streams.sounds.is_empty(),
         codecs: streams.codecs(),
         streams: Some(streams),
@@ -60,6 +60,10 @@ fn streams_of(source: &Examined) -> Streams {
         data: all("data"),
         has_makers_tags: media.has_makers_tags,
         is_avi: media.is_format("avi"),
+        tagged: media
+            .sound()
+            .filter(|_| media.is_format("ogg"))
+            .map(|sound| sound.index),
     }
 }
 

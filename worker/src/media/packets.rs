@@ -10,6 +10,8 @@ pub struct Packets {
     tracks: BTreeMap<usize, Track>,
     /// Whether the file ended where more was announced.
     pub cut: bool,
+    /// Whether bytes in the middle of it are no part of a film.
+    pub torn: bool,
     /// Times that jump are told as ffmpeg mends them; see [`Packets::mend`].
     mended: bool,
 }
@@ -43,11 +45,17 @@ struct Track {
     first_key: Option<(u64, f64)>,
 }
 
+/// So many seconds without a packet are told of, if no stream has one.
+const HOLE_SECONDS: f64 = 0.5;
+
+/// Of so many such times of a stream; more are how its sound is.
+const MOST_HOLES: usize = 1000;
+
 /// So many pictures at the end of a film may be coded in another order than they are shown.
 const LAST: usize = 4;
 
 /// From when to when packets are shown.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 struct Reach {
     start: f64,
     end: f64,
@@ -59,6 +67,8 @@ struct Reach {
     is_bounded: bool,
     /// Between a packet that is shown later than all before it and the latest of these.
     longest_step: f64,
+    /// From when to when nothing is there.
+    holes: Vec<(f64, f64)>,
 }
 
 impl Default for Reach {
@@ -70,6 +80,7 @@ impl Default for Reach {
             is_open: false,
             is_bounded: false,
             longest_step: 0.0,
+            holes: Vec::new(),
         }
     }
 }
@@ -87,6 +98,9 @@ impl Reach {
     }
 
     fn add(&mut self, at: f64, duration: f64) {
+        if self.end.is_finite() && at > self.end + HOLE_SECONDS && self.holes.len() < MOST_HOLES {
+            self.holes.push((self.end, at));
+        }
         self.start = self.start.min(at);
         self.end = self.end.max(at + duration);
         if at > self.latest[0] {
@@ -300,6 +314,26 @@ impl Packets {
         Some((count, (at - track.told.start).max(0.0)))
     }
 
+    /// From when to when none of these streams has anything, in seconds from the beginning of the file.
+    pub fn holes(&self, indexes: &[usize]) -> Vec<(f64, f64)> {
+        let start = self.whole().map_or(0.0, |whole| whole.start);
+        let tracks = indexes.iter().filter_map(|index| self.tracks.get(index));
+        let common = tracks
+            .map(|track| self.reach(track).holes.clone())
+            .reduce(|these, those| {
+                let both = these
+                    .iter()
+                    .flat_map(|a| those.iter().map(move |b| (a.0.max(b.0), a.1.min(b.1))));
+                both.filter(|(from, to)| to - from > HOLE_SECONDS)
+                    .take(MOST_HOLES)
+                    .collect()
+            });
+        let common = common.unwrap_or_default().into_iter();
+        common
+            .map(|(from, to)| (from - start, to - start))
+            .collect()
+    }
+
     /// The longest time in seconds for which no picture of the stream of that index comes, or a few that follow one another in
     /// another order than they are coded.
     pub fn longest_step(&self, index: usize) -> f64 {
@@ -452,6 +486,25 @@ mod tests {
         };
         packets.add(0, late);
         assert_eq!(packets.of(0).map(|span| span.end), Some(9.0 + 9.0 / 4.0));
+    }
+
+    #[test]
+    fn what_no_stream_has_is_a_hole() {
+        let mut packets = Packets::default();
+        for at in [10.0, 11.0, 14.0, 19.0] {
+            packets.add(0, Packet::shown(at, 1.0));
+        }
+        for at in [10.0, 11.0, 12.0, 13.5, 14.5, 15.5, 16.5, 17.5, 18.5] {
+            packets.add(1, Packet::shown(at, 1.0));
+        }
+        assert_eq!(packets.holes(&[0]), [(2.0, 4.0), (5.0, 9.0)]);
+        assert_eq!(packets.holes(&[1]), [(0.0, 0.0); 0]);
+        assert_eq!(packets.holes(&[0, 1]), [(0.0, 0.0); 0]);
+        for at in [30.0, 31.0] {
+            packets.add(0, Packet::shown(at, 1.0));
+            packets.add(1, Packet::shown(at + 0.25, 1.0));
+        }
+        assert_eq!(packets.holes(&[0, 1]), [(10.0, 20.0)]);
     }
 
     #[test]

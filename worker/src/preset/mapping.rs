@@ -56,6 +56,9 @@ impl OutputArgs<'_> {
         self.name_sounds(&muxer);
         self.lay_out();
         self.keep_makers_tags(&muxer);
+        if let Some(index) = self.streams.tagged.filter(|_| self.has(&["-map_metadata"])) {
+            self.put(&["-map_metadata", &format!("0:s:{index}")]);
+        }
         self.attach();
         self.args.extend(name);
     }
@@ -475,6 +478,17 @@ mod tests {
             ),
             "-map 0:2 -map 0:8 -c copy -f matroska -attach file:cover.png -metadata:s:t:1 mimetype=image/png \
              -metadata:s:t:1 filename=cover.png file:output.mka"
+        );
+        let radio = Streams {
+            tagged: Some(1),
+            ..streams(&[2])
+        };
+        assert_eq!(
+            resolved(
+                &radio,
+                "-map 0:a:0 -map_metadata 0 -c copy -f ipod file:output.m4a"
+            ),
+            "-map 0:2 -map_metadata 0 -c copy -f ipod -map_metadata 0:s:1 file:output.m4a"
         );
         assert_eq!(
             resolved(&song, "-map 0:V:0 -c copy -f mov file:output.mov"),

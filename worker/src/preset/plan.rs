@@ -24,6 +24,8 @@ pub struct Facts {
     pub codecs: Vec<String>,
     /// The streams that may be taken; `None` where there is no file, and kinds of streams are shown.
     pub streams: Option<Streams>,
+    /// Length of the whole file, sounds included.
+    pub whole_seconds: f64,
     /// It is converted as far as it decodes.
     pub salvage: bool,
     /// The last picture, if its packet says another time than it is shown.
@@ -109,6 +111,7 @@ impl Facts {
             sound: true,
             codecs: vec!["h264".to_owned(), "aac".to_owned()],
             streams: None,
+            whole_seconds: 0.0,
             salvage: false,
             last: None,
             picture: None,
@@ -230,6 +233,7 @@ impl Preset {
         if let Some(last) = facts.last.filter(|_| self.copies()) {
             args.extend(Picture::copied_duration_options(last));
         }
+        end_with_film(&mut args, &output.expect, facts);
         bound(&mut args, facts);
         plan.args.extend(args);
         // `file:` keeps a name from being taken for a URL or an option.
@@ -290,6 +294,17 @@ pub(super) fn bound(args: &mut Vec<String>, facts: &Facts) {
     if let Some(seconds) = facts.jumping_seconds.filter(|_| !has_own) {
         let most = seconds * MOST_TIMES + MOST_SECONDS;
         args.extend(["-t".to_owned(), format!("{most:.0}")]);
+    }
+}
+
+/// A constant rate repeats the last picture for as long as ffmpeg guesses that it is shown, which is wrong where pictures are
+/// far apart: it ends with the film.
+fn end_with_film(args: &mut Vec<String>, expect: &Expectation, facts: &Facts) {
+    let is_constant = matches!(expect.rate, Some(Rate::Exact(..)));
+    let ends_slowly = facts.picture.as_ref().is_some_and(|one| one.ends_slowly);
+    let has_own = args.iter().any(|word| word == "-t");
+    if is_constant && ends_slowly && !has_own && facts.whole_seconds > 0.0 {
+        args.extend(["-t".to_owned(), format!("{:.3}", facts.whole_seconds)]);
     }
 }
 

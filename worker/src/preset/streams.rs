@@ -15,6 +15,8 @@ pub struct Streams {
     pub data: Vec<Named>,
     /// The file has tags of its maker (place, model, local date), which MP4 has no names of its own for.
     pub has_makers_tags: bool,
+    /// The stream that has the tags of the whole file, as in Ogg.
+    pub tagged: Option<usize>,
     /// Pictures of MPEG-4 may lie two in a packet, as DivX wrote them in AVI.
     pub is_avi: bool,
 }
