@@ -463,8 +463,7 @@ impl Service for ConvertVideo {
         } else {
             certificate::check_sound(&source).map_err(ServiceError::File)?
         };
-        let recodes = preset.recodes_video();
-        let picture = if recodes {
+        let picture = if preset.recodes_video() {
             self.look(work, &mut source, span).await?
         } else {
             None
@@ -480,7 +479,7 @@ impl Service for ConvertVideo {
                 Ok(outputs) => {
                     let left_out = selection::left_out(&whole, unusable, plan, &preset)
                         .into_iter()
-                        .chain(facts::lost_in_coding(&source, recodes));
+                        .chain(facts::lost_in_coding(&source, &preset));
                     return Ok(Made {
                         warning: certificate::damage(&source, extent(&preset, &outputs)),
                         outputs,

@@ -54,7 +54,7 @@ const OUTPUT_MORE: u64 = 1 << 30;
 const CUT: [&str; 2] = ["File ended prematurely", "partial file"];
 
 /// What Matroska's demuxer says where bytes in the middle are no part of a film: it goes on at the next that are.
-const HOLE: &str = "invalid as first byte of an EBML number";
+const TORN: &str = "invalid as first byte of an EBML number";
 
 /// Where the programs are and what they can do.
 #[derive(Debug, Clone)]
@@ -232,7 +232,7 @@ impl Tools {
         let mut packets = listing.packets;
         packets.cut = CUT.iter().any(|words| exit.last_line.contains(words));
         let lines = [Some(&exit.last_line), exit.first_fault.as_ref()];
-        packets.torn = lines.into_iter().flatten().any(|line| line.contains(HOLE));
+        packets.torn = lines.into_iter().flatten().any(|line| line.contains(TORN));
         Ok((listing.description, packets))
     }
 

@@ -101,7 +101,7 @@ pub fn check(text: &str, file: &str, bytes: u64, seconds: f64) -> Result<Certifi
 pub fn fitted(text: &str, seconds: f64) -> Option<String> {
     let times: Vec<f64> = text.lines().filter_map(time_of).collect();
     let missing = seconds - times.iter().sum::<f64>();
-    let last = times.last().filter(|_| missing.abs() > SHORTEST)? + missing;
+    let last = times.last().filter(|_| missing.abs() > UNHEARD)? + missing;
     if last <= 0.0 {
         return None;
     }
@@ -121,6 +121,9 @@ pub fn fitted(text: &str, seconds: f64) -> Option<String> {
     }
     Some(fitted)
 }
+
+/// So many seconds more of sound are the run-up of its encoder, at low rates.
+const UNHEARD: f64 = 0.25;
 
 /// The tag that tells the longest segment's length.
 const TARGET: &str = "#EXT-X-TARGETDURATION:";

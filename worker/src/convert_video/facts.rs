@@ -3,7 +3,7 @@
 use crate::certificate::Examined;
 use crate::media::{Span, Stream};
 use crate::picture::Picture;
-use crate::preset::{Facts, Named, Sound, Streams};
+use crate::preset::{Facts, Named, Preset, Sound, Streams};
 use crate::selection::LeftOut;
 use crate::text::printable_short;
 
@@ -76,12 +76,13 @@ fn named(stream: &Stream) -> Named {
     Named {
         index: stream.index,
         codec: codec.clone(),
+        title: printable_short(&stream.title, MOST_TITLE),
     }
 }
 
-/// What is lost when pictures are coded anew, whatever the preset.
-pub(super) fn lost_in_coding(source: &Examined, recodes: bool) -> Vec<LeftOut> {
-    let Some(video) = source.media.video().filter(|_| recodes) else {
+/// What is lost when a preset codes pictures anew, whatever it takes of the file.
+pub(super) fn lost_in_coding(source: &Examined, preset: &Preset) -> Vec<LeftOut> {
+    let Some(video) = source.media.video().filter(|_| preset.recodes_video()) else {
         return Vec::new();
     };
     let mut lost = Vec::new();
@@ -99,5 +100,54 @@ pub(super) fn lost_in_coding(source: &Examined, recodes: bool) -> Vec<LeftOut> {
             why: "the pictures are coded anew".to_owned(),
         });
     }
+    // Of ffmpeg's encoders only that of H.264 writes them. No one misses them in what has no sound.
+    let loses_captions = preset.outputs.iter().map(|one| &one.expect).any(|expect| {
+        expect.recodes_video() && expect.audio.is_some() && expect.video.as_deref() != Some("h264")
+    });
+    if video.has_captions && loses_captions {
+        lost.push(LeftOut {
+            what: "closed captions".to_owned(),
+            why: "the encoder of the pictures has no place for them".to_owned(),
+        });
+    }
     lost
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::media::Media;
+    use crate::preset::Presets;
+
+    #[test]
+    fn captions_are_kept_by_h264_only() {
+        let video = Stream {
+            kind: "video".to_owned(),
+            has_captions: true,
+            ..Stream::default()
+        };
+        let source = Examined {
+            media: Media {
+                streams: vec![video],
+                ..Media::default()
+            },
+            ..Examined::default()
+        };
+        for (preset, count) in [
+            ("web", 0),
+            ("hls", 0),
+            ("remux", 0),
+            ("gif", 0),
+            ("hevc", 1),
+            ("ipod", 1),
+        ] {
+            let preset = Presets::builtin().get(preset).expect("exists");
+            assert_eq!(
+                lost_in_coding(&source, preset).len(),
+                count,
+                "{}",
+                preset.name
+            );
+        }
+    }
 }

@@ -53,7 +53,7 @@ impl OutputArgs<'_> {
         let name = self.args.pop();
         self.recode(&muxer);
         self.tag(&muxer);
-        self.name_sounds(&muxer);
+        self.name_streams(&muxer);
         self.lay_out();
         self.keep_makers_tags(&muxer);
         if let Some(index) = self.streams.tagged.filter(|_| self.has(&["-map_metadata"])) {
@@ -157,6 +157,11 @@ impl OutputArgs<'_> {
         self.mapped().filter_map(sound).collect()
     }
 
+    fn subtitles(&self) -> Vec<&Named> {
+        let subtitle = |index| self.streams.subtitles.iter().find(|one| one.index == index);
+        self.mapped().filter_map(subtitle).collect()
+    }
+
     fn copies(&self) -> bool {
         self.value("-c").is_some_and(|encoder| encoder == "copy")
     }
@@ -166,8 +171,7 @@ impl OutputArgs<'_> {
         if !self.copies() {
             return;
         }
-        let subtitle = |index| self.streams.subtitles.iter().find(|one| one.index == index);
-        let subtitles = self.mapped().filter_map(subtitle).enumerate();
+        let subtitles = self.subtitles().into_iter().enumerate();
         let mut options: Vec<String> = subtitles
             .filter_map(|(n, one)| Some((n, recoded(muxer, &one.codec, 0)?)))
             .flat_map(|(n, encoder)| [format!("-c:s:{n}"), encoder.to_owned()])
@@ -195,17 +199,24 @@ impl OutputArgs<'_> {
     }
 
     /// MP4 has a title for the film only; what a stream is called stands with its handler.
-    fn name_sounds(&mut self, muxer: &str) {
+    fn name_streams(&mut self, muxer: &str) {
         if !is_mp4(muxer) {
             return;
         }
-        let titles: Vec<String> = self.sounds().iter().map(|one| one.title.clone()).collect();
-        for (n, title) in titles.iter().enumerate().filter(|(_, t)| !t.is_empty()) {
-            self.put(&[
-                &format!("-metadata:s:a:{n}"),
-                &format!("handler_name={title}"),
-            ]);
-        }
+        let sounds = self.sounds().into_iter().map(|one| &one.title);
+        let subtitles = self.subtitles().into_iter().map(|one| &one.title);
+        let sounds = sounds.enumerate().map(|(n, title)| ("a", n, title));
+        let named = sounds.chain(subtitles.enumerate().map(|(n, title)| ("s", n, title)));
+        let options: Vec<[String; 2]> = named
+            .filter(|(_, _, title)| !title.is_empty())
+            .map(|(kind, n, title)| {
+                [
+                    format!("-metadata:s:{kind}:{n}"),
+                    format!("handler_name={title}"),
+                ]
+            })
+            .collect();
+        self.args.extend(options.into_iter().flatten());
     }
 
     /// A layout and a rate for each sound that becomes AAC, unless the preset gives its own.
@@ -319,6 +330,7 @@ mod tests {
         Named {
             index,
             codec: codec.to_owned(),
+            ..Named::default()
         }
     }
 
@@ -426,6 +438,19 @@ mod tests {
         assert_eq!(
             resolved(&divx, "-map 0:V -c copy -f mp4 file:output.mp4"),
             "-map 0:0 -c copy -f mp4 -bsf:v:0 mpeg4_unpack_bframes file:output.mp4"
+        );
+    }
+
+    #[test]
+    fn subtitles_keep_their_names() {
+        let mut film = streams(&[]);
+        film.subtitles[0].title = "SDH".to_owned();
+        assert_eq!(
+            resolved(
+                &film,
+                "-map 0:V:0 -map 0:s? -c:s mov_text -f mp4 file:output.mp4"
+            ),
+            "-map 0:0 -map 0:9 -c:s mov_text -f mp4 -metadata:s:s:0 handler_name=SDH file:output.mp4"
         );
     }
 

@@ -27,6 +27,8 @@ pub struct Named {
     pub index: usize,
     /// ffmpeg's name of it; of data its four letters, where it has some.
     pub codec: String,
+    /// What its maker called it; empty if not at all.
+    pub title: String,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
