@@ -274,3 +274,47 @@ fn a_file_cut_short_is_seen_before_it_is_converted() {
             .contains("no video stream")
     );
 }
+
+#[test]
+fn what_is_missing_is_told() {
+    let mut film = file("h264", (640, 480), (25, 1), 4.0, true);
+    let made = |seconds, frames| Extent {
+        seconds,
+        frames: Some(frames),
+        fault: None,
+    };
+    assert_eq!(damage(&film, made(4.0, 100)), None);
+    let lost = "3 of the 100 pictures in the file could not be decoded";
+    assert_eq!(damage(&film, made(4.0, 97)).as_deref(), Some(lost));
+    for index in [0, 1] {
+        film.packets.add(index, Packet::shown(6.0, 0.04));
+    }
+    let hole = "from 4.0 s to 6.0 s nothing is in the file";
+    assert_eq!(damage(&film, made(6.04, 101)).as_deref(), Some(hole));
+    film.is_salvaged = true;
+    let told = damage(&film, made(6.04, 60)).expect("is told");
+    assert!(told.starts_with("41 of the 101 pictures"), "{told}");
+    assert!(told.ends_with(hole), "{told}");
+    film.packets.torn = true;
+    film.is_salvaged = false;
+    assert!(check_input(&film).is_err_and(|why| why.contains("is damaged")));
+}
+
+#[test]
+fn a_length_that_nothing_declares_is_no_promise() {
+    let sound = |format: &str, bytes| {
+        let mut file = file("aac", (0, 0), (25, 1), 4.0, true);
+        file.media.streams.remove(0);
+        file.media.streams[0].bit_rate = Some(8000.0);
+        file.media.format = format.to_owned();
+        file.media.duration = Some(100.0);
+        file.media.size = Some(bytes);
+        file
+    };
+    assert!(check_sound(&sound("aac", 5000)).is_ok());
+    // What its size and its bit rate come to.
+    assert!(check_sound(&sound("mp3", 100_000)).is_ok());
+    let error = check_sound(&sound("mp3", 5000)).expect_err("its header promises more");
+    assert!(error.contains("cut short"), "{error}");
+    assert!(check_sound(&sound("wav", 100_000)).is_err());
+}
