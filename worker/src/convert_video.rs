@@ -142,6 +142,7 @@ impl ConvertVideo {
         picture.color.complete(&look.color);
         if let Some(video) = source.media.video_mut() {
             video.is_interlaced |= look.marked > 0;
+            video.has_captions = look.has_captions;
         }
         Ok(Some(picture))
     }

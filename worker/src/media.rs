@@ -69,7 +69,7 @@ pub struct Stream {
     pub title: String,
     /// Of a sample of sound; 0 if unknown.
     pub bits: u32,
-    /// Pictures carry captions, as American television has them (EIA-608 and 708).
+    /// Pictures carry closed captions, as far as they were looked at.
     pub has_captions: bool,
     /// Bits a second, if that is told or guessed.
     pub bit_rate: Option<f64>,
@@ -137,7 +137,7 @@ impl Media {
     /// What ffprobe is asked for.
     pub(crate) const ENTRIES: &str = "format=format_name,duration,size:\
         stream=index,codec_type,codec_name,codec_tag_string,width,height,sample_aspect_ratio,r_frame_rate,avg_frame_rate,duration,bit_rate,nb_frames,channels,channel_layout,sample_fmt,bits_per_sample,bits_per_raw_sample,\
-        closed_captions,pix_fmt,color_range,color_space,color_transfer,color_primaries,field_order:\
+        pix_fmt,color_range,color_space,color_transfer,color_primaries,field_order:\
         stream_disposition=attached_pic,default:\
         stream_side_data:stream_tags=title,handler_name,DURATION:format_tags:program=program_id:program_stream=index";
 
@@ -243,8 +243,6 @@ struct RawStream {
     duration: Option<String>,
     nb_frames: Option<String>,
     bit_rate: Option<String>,
-    #[serde(default)]
-    closed_captions: u8,
     #[serde(default)]
     codec_tag_string: String,
     #[serde(default)]
@@ -361,7 +359,7 @@ impl From<RawStream> for Stream {
                 _ if raw.sample_fmt.starts_with("s16") => 16,
                 _ => 0,
             },
-            has_captions: raw.closed_captions != 0,
+            has_captions: false,
             bit_rate: seconds(raw.bit_rate.as_deref()).filter(|rate| *rate > 0.0),
             channels: raw.channels,
             layout: raw.channel_layout,
@@ -417,7 +415,7 @@ mod tests {
                 {"index": 0, "codec_name": "mjpeg", "codec_type": "video", "width": 8, "height": 8,
                  "r_frame_rate": "90000/1", "avg_frame_rate": "0/0", "disposition": {"attached_pic": 1}},
                 {"index": 1, "codec_name": "mpeg4", "codec_type": "video", "width": 320, "height": 240, "sample_aspect_ratio": "4:3",
-                 "r_frame_rate": "30000/1001", "avg_frame_rate": "30000/1001", "duration": "2.002", "nb_frames": "60", "closed_captions": 1,
+                 "r_frame_rate": "30000/1001", "avg_frame_rate": "30000/1001", "duration": "2.002", "nb_frames": "60",
                  "disposition": {"attached_pic": 0}},
                 {"index": 2, "codec_type": "data"}],
                 "format": {"format_name": "mov,mp4", "duration": "2.05", "size": "12345"}}"#,
@@ -425,7 +423,7 @@ mod tests {
         .expect("ffprobe's JSON");
         let video = media.video().expect("moving pictures");
         assert_eq!((video.index, video.rate), (1, (30_000, 1001)));
-        assert_eq!((video.pixel, video.has_captions), ((4, 3), true));
+        assert_eq!(video.pixel, (4, 3));
         assert_eq!((video.duration, video.frames), (Some(2.002), Some(60)));
         assert_eq!(media.size, Some(12345));
         assert_eq!(media.of_kind("audio").count(), 0);

@@ -76,6 +76,7 @@ impl Tools {
             look.marked += u64::from(frame.interlaced_frame != 0);
             for data in &frame.side_data_list {
                 data.add_to(&mut look.color);
+                look.has_captions |= data.is_captions();
             }
         }
         Ok(look)

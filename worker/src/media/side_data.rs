@@ -7,6 +7,8 @@ use super::{Color, Mastering};
 /// One entry of a `side_data_list`. Cropping is printed since version 7, whose ffmpeg applies it when it decodes.
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct SideData {
+    #[serde(default, rename = "side_data_type")]
+    kind: String,
     #[serde(default)]
     pub crop_top: u32,
     #[serde(default)]
@@ -41,6 +43,11 @@ impl SideData {
     pub(crate) fn is_turned(&self) -> bool {
         self.rotation
             .is_some_and(|angle| (angle.abs() % 180.0 - 90.0).abs() < 1.0)
+    }
+
+    /// As American television has them (EIA-608 and 708), in ffprobe's words.
+    pub(crate) fn is_captions(&self) -> bool {
+        self.kind == "ATSC A53 Part 4 Closed Captions"
     }
 
     /// Adds what it tells of colours.

@@ -11,6 +11,8 @@ pub struct Look {
     pub marked: u64,
     /// What they look like, where that was looked at.
     pub fields: Fields,
+    /// Any carries closed captions.
+    pub has_captions: bool,
     /// What those that tell anything of HDR tell.
     pub color: Color,
 }
