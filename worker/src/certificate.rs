@@ -236,8 +236,7 @@ fn lost(input: &Examined, made: &Extent) -> Option<String> {
 pub fn damage(input: &Examined, made: Extent) -> Option<String> {
     let holes = holes(input);
     if !input.is_salvaged {
-        let sentences: Vec<String> = lost(input, &made).into_iter().chain(holes).collect();
-        return (!sentences.is_empty()).then(|| sentences.join("; "));
+        return joined(lost(input, &made).into_iter().chain(holes));
     }
     let stream = input.media.video().or(input.media.sound())?;
     let span = input.packets.of(stream.index)?;
@@ -266,6 +265,11 @@ pub fn damage(input: &Examined, made: Extent) -> Option<String> {
         .chain(lost)
         .chain(holes)
         .chain(fault);
+    joined(sentences)
+}
+
+/// Sentences as one; `None` of none.
+fn joined(sentences: impl Iterator<Item = String>) -> Option<String> {
     let sentences: Vec<String> = sentences.collect();
     (!sentences.is_empty()).then(|| sentences.join("; "))
 }

@@ -51,7 +51,8 @@ pub(super) fn check(
         check_size(source, video, size, expect.square, faults);
     }
     // Where pictures begin later than sound, a constant rate fills the gap at the start.
-    let start = input.packets.whole().map_or(source_span.start, |s| s.start);
+    let source_whole = input.packets.whole().unwrap_or(source_span);
+    let start = source_whole.start;
     let most = expect.seconds.map_or(f64::INFINITY, f64::from);
     // Pictures that need one from before the beginning can't be decoded.
     let lead = (!copied).then(|| input.packets.undecodable_lead(source.index));
@@ -75,10 +76,9 @@ pub(super) fn check(
     let is_right = |length: &f64| agree(span.length(), *length, slack);
     let is_salvaged = input.is_salvaged && span.length() < lengths[0];
     // At a constant rate the last picture may be repeated until the sound ends.
-    let end = input.packets.whole().map_or(source_span.end, |s| s.end);
-    let is_held = matches!(expect.rate, Some(Rate::Exact(..)))
-        && (lengths[0]..=end - start).contains(&span.length());
-    if !lengths.iter().any(is_right) && !is_held && !is_salvaged {
+    let is_repeated = matches!(expect.rate, Some(Rate::Exact(..)))
+        && (lengths[0]..=source_whole.length()).contains(&span.length());
+    if !lengths.iter().any(is_right) && !is_repeated && !is_salvaged {
         faults.push(format!(
             "it has {:.1} s of video, not {:.1} s",
             span.length(),
