@@ -16,16 +16,16 @@ pub struct Facts {
     pub height: u32,
     /// Length of the video.
     pub seconds: f64,
-    /// Length of the whole file, sounds included, as far as its times can be trusted; where they may jump.
-    pub jumping_seconds: Option<f64>,
     /// It has sound.
     pub sound: bool,
     /// Codecs that a container must take to hold all of it.
     pub codecs: Vec<String>,
     /// The streams that may be taken; `None` where there is no file, and kinds of streams are shown.
     pub streams: Option<Streams>,
-    /// Length of the whole file, sounds included.
+    /// Length of the whole file, sounds included, as far as its times can be trusted.
     pub whole_seconds: f64,
+    /// Times may jump.
+    pub jumps: bool,
     /// It is converted as far as it decodes.
     pub salvage: bool,
     /// The last picture, if its packet says another time than it is shown.
@@ -107,11 +107,11 @@ impl Facts {
             width: 1920,
             height: 1080,
             seconds: 0.0,
-            jumping_seconds: None,
             sound: true,
             codecs: vec!["h264".to_owned(), "aac".to_owned()],
             streams: None,
             whole_seconds: 0.0,
+            jumps: false,
             salvage: false,
             last: None,
             picture: None,
@@ -291,8 +291,8 @@ const MOST_SECONDS: f64 = 30.0;
 /// Bounds how long an output may become.
 pub(super) fn bound(args: &mut Vec<String>, facts: &Facts) {
     let has_own = args.iter().any(|word| word == "-t");
-    if let Some(seconds) = facts.jumping_seconds.filter(|_| !has_own) {
-        let most = seconds * MOST_TIMES + MOST_SECONDS;
+    if facts.jumps && !has_own {
+        let most = facts.whole_seconds * MOST_TIMES + MOST_SECONDS;
         args.extend(["-t".to_owned(), format!("{most:.0}")]);
     }
 }
