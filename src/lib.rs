@@ -30,27 +30,33 @@ pub mod template;
 pub mod ui;
 pub mod wait;
 
+use std::sync::Arc;
+
 use clap::CommandFactory as _;
 use cli::{Cli, Command};
-use error::{Error, Kind, Result};
+use error::{Kind, Result};
 use event::Events;
 use session::Session;
-use ui::{DrawOptions, Ui};
+use ui::{DrawOptions, Stdout, Ui};
 
 /// Runs one command line to its end and returns the process's exit code.
 pub async fn run(cli: Cli) -> u8 {
     let (events, received) = Events::channel();
+    let stdout = Stdout::default();
     let drawing = Ui::draw(
         DrawOptions {
             quiet: cli.global.quiet,
             console: cli.command.shows_console(),
         },
+        stdout.clone(),
         received,
     );
     let ui = Ui {
         json: cli.global.json,
         quiet: cli.global.quiet,
         events: events.clone(),
+        stdout: stdout.clone(),
+        asking: Arc::default(),
     };
     let session = Session {
         own: cli.command.own_stack(),
@@ -63,7 +69,7 @@ pub async fn run(cli: Cli) -> u8 {
     let outcome = if cli.command.tears_down_itself() {
         Box::pin(dispatch(&cli.command, &session)).await
     } else {
-        until_interrupted(Box::pin(dispatch(&cli.command, &session))).await
+        until_interrupted(Box::pin(dispatch(&cli.command, &session)), &session.ui).await
     };
     match &outcome {
         // Whoever reads an error need not wait for this.
@@ -80,7 +86,7 @@ pub async fn run(cli: Cli) -> u8 {
     {
         tracing::debug!("a task still holds the event channel");
     }
-    match outcome {
+    match outcome.and_then(|()| stdout.check()) {
         Ok(()) => 0,
         Err(error) => {
             Ui::error(&error);
@@ -90,12 +96,11 @@ pub async fn run(cli: Cli) -> u8 {
 }
 
 /// Runs `work` until it ends or a signal comes.
-async fn until_interrupted(work: impl Future<Output = Result<()>>) -> Result<()> {
+async fn until_interrupted(work: impl Future<Output = Result<()>>, ui: &Ui) -> Result<()> {
     let mut interrupts = interrupt::Interrupts::listen()?;
     tokio::select! {
         outcome = work => outcome,
-        () = interrupts.next() => Err(Error::new(Kind::Interrupted, "interrupted")
-            .hint("the same command again goes on from here; `muck down` removes what there is")),
+        () = interrupts.next() => Err(ui.interrupted()),
     }
 }
 

@@ -12,7 +12,12 @@ async fn main() -> ExitCode {
         .and_then(|text| text.parse().ok())
         .unwrap_or_else(|| Targets::new().with_default(LevelFilter::ERROR));
     tracing_subscriber::registry()
-        .with(tracing_subscriber::fmt::layer().with_writer(std::io::stderr))
+        .with(
+            tracing_subscriber::fmt::layer()
+                .with_writer(std::io::stderr)
+                // It would panic where stderr is closed.
+                .log_internal_errors(false),
+        )
         .with(filter)
         .init();
     ExitCode::from(muck::run(muck::cli::Cli::parse()).await)

@@ -37,7 +37,7 @@ pub async fn run(args: &Args, session: &Session) -> Result<()> {
                 status.text()
             }
         })?;
-        if !args.watch {
+        if !args.watch || session.ui.stdout.is_closed() {
             return Ok(());
         }
         tokio::time::sleep(EVERY).await;

@@ -1,24 +1,30 @@
 //! The only printer. stdout is data, stderr is for people; bars only on a terminal.
-#![allow(clippy::print_stdout, clippy::print_stderr)] // the one owner of both
 
 mod batch_bars;
 mod echo;
 #[cfg(test)]
 mod fake_terminal;
 mod format;
+mod output;
 mod screen;
 
 use std::fmt::Write as _;
-use std::io::{IsTerminal, Write};
+use std::io::{IsTerminal as _, Write as _};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use muck_worker::text::{is_active, printable};
 use serde::Serialize;
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::error::Error;
+use crate::error::{Error, Kind};
 use crate::event::{Event, Events};
+use crate::interrupt::Interrupts;
 pub use format::{seconds, speed};
+pub use output::Stdout;
+use output::stderr_line;
 use screen::Screen;
 
 /// How to print.
@@ -30,6 +36,9 @@ pub struct Ui {
     pub quiet: bool,
     /// Data goes through the same channel as events, so that a terminal shows both in order.
     pub events: Events,
+    pub stdout: Stdout,
+    /// A question waits for its answer.
+    pub asking: Arc<AtomicBool>,
 }
 
 /// What [`Ui::draw`] leaves out and adds.
@@ -78,41 +87,91 @@ impl Ui {
         !self.quiet && std::io::stderr().is_terminal()
     }
 
-    /// Asks a yes/no question on the terminal.
+    /// Whether there is a terminal to ask on.
+    pub fn can_ask(&self) -> bool {
+        std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+    }
+
+    /// Asks for leave to do something on the terminal.
     ///
     /// # Errors
-    /// Kind `Usage` where there is no terminal to ask on; kind `Failed` if the answer is not yes.
+    /// Kind `Usage` where there is no terminal to ask on; kind `Failed` if the answer is not yes; kind `Interrupted` at a
+    /// signal.
     pub async fn confirm(&self, question: &str) -> Result<(), Error> {
-        if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+        if !self.can_ask() {
             return Err(
                 Error::usage(format!("{question} There is no terminal to ask on"))
                     .hint("add --yes to do it without asking"),
             );
         }
-        self.events.drawn().await;
-        eprint!("{} [y/N] ", multi_line_printable(question));
-        let mut answer = String::new();
-        std::io::stdin()
-            .read_line(&mut answer)
-            .map_err(|error| Error::failed("cannot read the answer").because(error))?;
-        if matches!(answer.trim().to_lowercase().as_str(), "y" | "yes") {
+        if self.answer(question, "[y/N]").await? == Some(true) {
             return Ok(());
         }
         Err(Error::failed("not confirmed: nothing was done"))
     }
 
+    /// Asks a question whose usual answer is yes on the terminal, which must be there.
+    ///
+    /// # Errors
+    /// Kind `Interrupted` at a signal.
+    pub async fn ask(&self, question: &str) -> Result<bool, Error> {
+        Ok(self.answer(question, "[Y/n]").await?.unwrap_or(true))
+    }
+
+    /// Yes or no; `None` for an empty answer. Everything else is asked again.
+    async fn answer(&self, question: &str, choices: &str) -> Result<Option<bool>, Error> {
+        self.events.drawn().await;
+        let mut interrupts = Interrupts::listen()?;
+        self.asking.store(true, Ordering::Relaxed);
+        let answer = loop {
+            // A terminal that is gone can't answer either.
+            let _ = write!(
+                std::io::stderr(),
+                "{} {choices} ",
+                multi_line_printable(question)
+            );
+            let line = tokio::select! {
+                line = read_line() => line?,
+                () = interrupts.next() => return Err(self.interrupted()),
+            };
+            match line.trim().to_lowercase().as_str() {
+                "y" | "yes" => break Some(true),
+                "n" | "no" => break Some(false),
+                "" => break None,
+                _ => {}
+            }
+        };
+        self.asking.store(false, Ordering::Relaxed);
+        Ok(answer)
+    }
+
+    /// What a command that was interrupted ends with, whichever part of it sees the signal first.
+    pub fn interrupted(&self) -> Error {
+        if self.asking.load(Ordering::Relaxed) {
+            // The question's line has no end yet.
+            stderr_line("");
+            return Error::new(Kind::Interrupted, "interrupted: nothing was done");
+        }
+        Error::new(Kind::Interrupted, "interrupted")
+            .hint("the same command again goes on from here; `muck down` removes what there is")
+    }
+
     /// Prints an error with its causes and hints to stderr.
     pub fn error(error: &Error) {
-        eprintln!("muck: {}", multi_line_printable(&error.chain()));
+        stderr_line(&format!("muck: {}", multi_line_printable(&error.chain())));
         for hint in error.hints() {
-            eprintln!("  → {}", multi_line_printable(hint));
+            stderr_line(&format!("  → {}", multi_line_printable(hint)));
         }
     }
 
     /// Draws events until all senders are gone.
-    pub fn draw(options: DrawOptions, mut events: UnboundedReceiver<Event>) -> JoinHandle<()> {
+    pub fn draw(
+        options: DrawOptions,
+        stdout: Stdout,
+        mut events: UnboundedReceiver<Event>,
+    ) -> JoinHandle<()> {
         tokio::spawn(async move {
-            let mut screen = Screen::new(options);
+            let mut screen = Screen::new(options, stdout);
             while let Some(event) = events.recv().await {
                 screen.show(event);
             }
@@ -121,12 +180,20 @@ impl Ui {
     }
 }
 
-/// A closed pipe (`muck ls | head`) is the reader's right, not our failure.
-fn write_stdout(text: &str) {
-    let mut out = std::io::stdout().lock();
-    if writeln!(out, "{text}").and_then(|()| out.flush()).is_err() {
-        std::process::exit(0);
-    }
+/// The next line of stdin; empty at its end. It is read on a thread of its own, which nobody waits for: a read from a
+/// terminal can't be broken off.
+async fn read_line() -> Result<String, Error> {
+    let (give, take) = oneshot::channel();
+    std::thread::spawn(move || {
+        let mut line = String::new();
+        let read = std::io::stdin().read_line(&mut line).map(|_| line);
+        // The question may have been given up.
+        let _ = give.send(read);
+    });
+    let cannot = || Error::failed("cannot read the answer");
+    take.await
+        .map_err(|error| cannot().because(error))?
+        .map_err(|error| cannot().because(error))
 }
 
 /// Lines as a terminal of this size shows them without folding or scrolling: cut at the right, and in the middle where they

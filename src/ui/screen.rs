@@ -10,7 +10,8 @@ use muck_worker::text::{printable, printable_short, quantity};
 use super::batch_bars::{BAR_COLUMNS, BatchBars, style};
 use super::echo::QuietControls;
 use super::format::seconds;
-use super::{DrawOptions, multi_line_printable, write_stdout};
+use super::output::{Stdout, stderr_line};
+use super::{DrawOptions, multi_line_printable};
 use crate::event::{BatchProgress, Event, Outcome, StepEnd, TransferProgress};
 
 /// Characters of an untrusted name or reason in one line: a file system's longest name has 255.
@@ -42,6 +43,7 @@ enum BarKind {
 
 pub(super) struct Screen {
     options: DrawOptions,
+    stdout: Stdout,
     /// `None` where stderr is no terminal, or with `--quiet`.
     multi: Option<MultiProgress>,
     bars: Vec<(BarKind, ProgressBar)>,
@@ -53,10 +55,11 @@ pub(super) struct Screen {
 }
 
 impl Screen {
-    pub(super) fn new(options: DrawOptions) -> Self {
+    pub(super) fn new(options: DrawOptions, stdout: Stdout) -> Self {
         let terminal = std::io::stderr().is_terminal() && !options.quiet;
         Self {
             options,
+            stdout,
             multi: terminal.then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr())),
             bars: Vec::new(),
             batch: None,
@@ -134,7 +137,7 @@ impl Screen {
                 });
             }
             Event::Note(text) => self.say(&multi_line_printable(&text)),
-            Event::Data(text) => self.above_bars(|| write_stdout(&text)),
+            Event::Data(text) => self.above_bars(|| self.stdout.line(&text)),
             Event::Barrier(barrier) => {
                 // A question may follow: nothing must draw over it.
                 self.finish();
@@ -146,7 +149,7 @@ impl Screen {
 
     /// Prints a line above the bars.
     fn say(&self, text: &str) {
-        self.above_bars(|| eprintln!("{text}"));
+        self.above_bars(|| stderr_line(text));
     }
 
     fn above_bars(&self, print: impl FnOnce()) {

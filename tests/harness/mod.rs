@@ -18,6 +18,7 @@ pub mod policy;
 pub mod python;
 pub mod sdk;
 pub mod sweep;
+pub mod terminal;
 pub mod yard;
 
 /// Longest that one command of a story may take; a bake with a cold cache is the longest.
