@@ -74,6 +74,8 @@ pub struct ConsoleArgs {
 pub enum Command {
     /// Convert files: everything below in one go, with teardown however it ends
     Run(commands::run::Args),
+    /// Go on with a run that was cut short: fetch, convert what is left, tear down
+    Resume(commands::resume::Args),
     /// Convert the built-in sample clips on the local cloud
     Demo(commands::demo::Args),
     /// Write a commented muck.toml
@@ -134,6 +136,7 @@ impl Command {
     pub fn shows_console(&self) -> bool {
         match self {
             Self::Run(args) => args.console.console,
+            Self::Resume(args) => args.console.console,
             Self::Demo(args) => args.console.console,
             Self::Bake(args) => args.console.console,
             _ => false,
@@ -144,7 +147,12 @@ impl Command {
     pub fn tears_down_itself(&self) -> bool {
         matches!(
             self,
-            Self::Run(_) | Self::Demo(_) | Self::Bake(_) | Self::Images(_) | Self::Local(_)
+            Self::Run(_)
+                | Self::Resume(_)
+                | Self::Demo(_)
+                | Self::Bake(_)
+                | Self::Images(_)
+                | Self::Local(_)
         )
     }
 }

@@ -18,6 +18,8 @@ pub struct Cloud {
     pub events: Events,
     /// It is the local cloud: commands that we advise need `--local`.
     pub local: bool,
+    /// It is not the region that commands use without `--region`.
+    pub other_region: bool,
 }
 
 impl Cloud {
@@ -29,7 +31,15 @@ impl Cloud {
     /// What to type to run a subcommand on this stack, e.g. `muck up --stack films --local`.
     pub fn command(&self, subcommand: &str) -> String {
         let local = if self.local { " --local" } else { "" };
-        format!("muck {subcommand} --stack {}{local}", self.names.stack)
+        let region = if self.other_region {
+            format!(" --region {}", self.names.region)
+        } else {
+            String::new()
+        };
+        format!(
+            "muck {subcommand} --stack {}{region}{local}",
+            self.names.stack
+        )
     }
 
     /// The same place, another stack.
@@ -38,6 +48,17 @@ impl Cloud {
         let mut other = self.clone();
         other.names.stack.clone_from(stack);
         other.config.stack.clone_from(stack);
+        other
+    }
+
+    /// The same stack name in another region of the account.
+    #[must_use]
+    pub fn in_region(&self, aws: Aws) -> Self {
+        let mut other = self.clone();
+        other.other_region |= aws.region != self.names.region;
+        other.names.region.clone_from(&aws.region);
+        other.config.region = Some(aws.region.clone());
+        other.aws = aws;
         other
     }
 
@@ -59,6 +80,7 @@ impl Cloud {
         };
         Ok(Self {
             local: false,
+            other_region: false,
             aws,
             names,
             config,

@@ -107,6 +107,7 @@ async fn until_interrupted(work: impl Future<Output = Result<()>>, ui: &Ui) -> R
 async fn dispatch(command: &Command, session: &Session) -> Result<()> {
     match command {
         Command::Run(args) => Box::pin(commands::run::run(args, session)).await,
+        Command::Resume(args) => Box::pin(commands::resume::run(args, session)).await,
         Command::Demo(args) => Box::pin(commands::demo::run(args, session)).await,
         Command::Init(args) => commands::init::run(args, session),
         Command::Up(args) => commands::up::run(args, session).await,

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use crate::names::{TAG_EXPIRES, TAG_ON_EXPIRY};
@@ -66,6 +66,17 @@ impl Lifetime {
     }
 }
 
+/// How long converted files that may not have been fetched outlive the end of the stack of a run: long enough for a weekend.
+pub const OUTPUTS_STAY: SignedDuration = SignedDuration::from_hours(3 * 24);
+
+/// After how many whole days S3 deletes the objects of a run that may live for `ttl`, counted from when each was stored. S3
+/// counts from the midnight that follows.
+pub fn object_days(ttl: SignedDuration) -> u32 {
+    const DAY: i64 = 24 * 3600;
+    let days = (ttl + OUTPUTS_STAY).as_secs().div_euclid(DAY) + 1;
+    u32::try_from(days).unwrap_or(u32::MAX)
+}
+
 /// `muck:expires` = RFC 3339 in UTC, whole seconds.
 pub fn expiry_tag(expires: Timestamp) -> (String, String) {
     (
@@ -101,6 +112,12 @@ mod tests {
             assert_eq!(expiry_of(&tags), Some(lifetime.expires));
             assert_eq!(OnExpiry::of(&tags), on_expiry);
         }
+    }
+
+    #[test]
+    fn objects_outlive_their_run_by_three_days() {
+        let days = |hours| object_days(SignedDuration::from_hours(hours));
+        assert_eq!([days(1), days(23), days(24), days(30)], [4, 4, 5, 5]);
     }
 
     #[test]

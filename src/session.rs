@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use tokio::task::JoinHandle;
 
 use crate::account::sweep::{self, Own};
@@ -13,7 +14,11 @@ use crate::commands::local;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::event::Events;
+use crate::resources::region;
 use crate::ui::Ui;
+
+/// Regions that are connected to, or looked at, at a time.
+pub const REGIONS_AT_ONCE: usize = 8;
 
 #[derive(Debug)]
 pub struct Session {
@@ -111,6 +116,22 @@ impl Session {
         };
         target.region = Some(region.to_owned());
         Aws::connect(&target).await
+    }
+
+    /// The same place in all regions that are enabled for the account.
+    ///
+    /// # Errors
+    /// The regions can't be listed, or one can't be reached.
+    pub async fn all_regions(&self, cloud: &Cloud) -> Result<Vec<Cloud>> {
+        let names = region::list_enabled(&cloud.aws).await?;
+        let all = names.iter().map(async |name| {
+            let aws = self.region(cloud, name).await?;
+            Ok(cloud.in_region(aws))
+        });
+        stream::iter(all)
+            .buffered(REGIONS_AT_ONCE)
+            .try_collect()
+            .await
     }
 
     /// Connects to the local cloud, which is started if it does not run.

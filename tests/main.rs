@@ -34,6 +34,7 @@ mod questions;
 mod spot_notice;
 mod teardown_bench;
 mod trouble;
+mod unfetched;
 mod vm;
 mod whole_job;
 mod worker_kill;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use clap::ValueEnum as _;
 use localcloud::iam::Demand;
 use muck::permissions::{Command, Row, Scope, rows};
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use crate::harness::account::Account;
@@ -136,7 +137,7 @@ impl Stage {
 
     /// Runs a command that waits until it has asked for `action`, and then interrupts it.
     #[track_caller]
-    fn run_until(&mut self, command: Command, line: &str, action: &str) {
+    fn run_until(&mut self, command: Command, line: &str, action: &str, signal: Signal) {
         let (_, stack) = line.rsplit_once("--stack ").expect("a stack");
         let policy = self.policy(&[command], Some(stack));
         let (access, before) = self.user(command, &policy);
@@ -160,9 +161,9 @@ impl Stage {
             std::thread::sleep(Duration::from_millis(100));
         }
         let pid = nix::unistd::Pid::from_raw(waiting.id().cast_signed());
-        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).expect("signalled");
+        nix::sys::signal::kill(pid, signal).expect("signalled");
         let ended = waiting.wait().expect("ends");
-        assert_eq!(ended.code(), Some(130));
+        assert_eq!(ended.code(), (signal == Signal::SIGINT).then_some(130));
         self.judge(command, &policy, before, "");
     }
 
@@ -304,7 +305,7 @@ fn each_command_asks_for_what_its_policy_says_and_for_all_of_it() {
     let mut wrong = Vec::new();
     for command in Command::value_variants() {
         let (scope, others): (_, &[Command]) = match command {
-            Command::Run => (
+            Command::Run | Command::Resume => (
                 Scope {
                     stack: None,
                     ..scope("any")
@@ -419,7 +420,12 @@ fn a_batch(stage: &mut Stage) {
     let tags = [("muck:stack", "least"), ("muck:kind", "worker")];
     stage.sdk.start_instance(&tags, true);
     let wait = "results early --batch b --stack least";
-    stage.run_until(Command::Results, wait, "ec2:DescribeVolumes");
+    stage.run_until(
+        Command::Results,
+        wait,
+        "ec2:DescribeVolumes",
+        Signal::SIGINT,
+    );
     stage.run(Command::Status, "status --stack least").exits(0);
     status_while_somebody_works(stage);
     let launch = "launch -n 1 --batch b --ttl 96h --json --stack least";
@@ -493,15 +499,20 @@ fn dead_letters(stage: &mut Stage) {
 
 fn listing_and_teardown(stage: &mut Stage) {
     leave_pieces(stage, "least");
-    let list = stage.run(Command::Ls, "ls --json --stack least").exits(0);
-    assert_eq!(list.json()["unknown"], json!([]));
+    let list = stage
+        .run(Command::Ls, "ls --all-regions --json --stack least")
+        .exits(0);
+    assert_eq!(list.json()["regions"][0]["unknown"], json!([]));
     stage.fails("iam", "DeleteRole", 1, "DeleteConflict");
     stage
         .run(Command::Down, "down --yes --stack least")
         .exits(0);
     stage.faults.set(&json!([]));
     stage
-        .run(Command::Down, "down --all-expired --yes --stack least")
+        .run(
+            Command::Down,
+            "down --all-expired --all-regions --yes --stack least",
+        )
         .exits(0);
     let left = Account::of(&stage.world).left_overs();
     // What `drift` made.
@@ -545,6 +556,16 @@ fn whole_run(stage: &mut Stage) {
         .run(Command::Run, "run clip.avi -o run --stack job")
         .exits(0)
         .says(&["nothing is left of stack job"]);
+    stage.run_until(
+        Command::Run,
+        "run clip.avi -o again --stack cut",
+        "sqs:ReceiveMessage",
+        Signal::SIGKILL,
+    );
+    stage
+        .run(Command::Resume, "resume --stack cut")
+        .exits(0)
+        .says(&["nothing is left of stack cut"]);
 }
 
 #[test]

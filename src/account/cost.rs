@@ -3,7 +3,8 @@
 use serde::Serialize;
 
 use crate::batch::money::Dollars;
-use crate::batch::prices::Prices;
+use crate::batch::prices::{PriceList, Prices};
+use crate::cloud::Cloud;
 use crate::resources::instance::{Instance, InstanceState};
 use crate::resources::snapshot::Snapshot;
 use crate::resources::volume::Volume;
@@ -70,27 +71,47 @@ impl Standing<'_> {
 }
 
 impl Hourly {
-    /// `$0.0893`, `≥ $0.0893`, or `-` for nothing. To a hundredth of a cent, or more finely where
-    /// that would be nothing.
+    /// `$0.0893`, `≥ $0.0893`, or `-` for nothing.
     pub fn text(self) -> String {
-        let fine = if self.dollars.nanos() >= 100_000 {
-            Dollars::from_nanos((self.dollars.nanos() + 50_000) / 100_000 * 100_000)
-        } else {
-            self.dollars.rounded()
-        };
-        match (fine == Dollars::ZERO, self.at_least) {
-            (true, false) if self.dollars == Dollars::ZERO => "-".to_owned(),
-            (true, false) => "< $0.000001".to_owned(),
-            (_, true) => format!("≥ {fine}"),
-            (false, false) => fine.to_string(),
+        match (self.dollars == Dollars::ZERO, self.at_least) {
+            (true, false) => "-".to_owned(),
+            (_, true) => format!("≥ {}", fine(self.dollars)),
+            (false, false) => small(self.dollars),
         }
     }
+}
+
+/// To a hundredth of a cent, or more finely where that would be nothing.
+fn fine(dollars: Dollars) -> Dollars {
+    if dollars.nanos() >= 100_000 {
+        Dollars::from_nanos((dollars.nanos() + 50_000) / 100_000 * 100_000)
+    } else {
+        dollars.rounded()
+    }
+}
+
+/// A small amount as people read it, `$0.0893` or `< $0.000001`.
+pub fn small(dollars: Dollars) -> String {
+    match fine(dollars) {
+        Dollars::ZERO if dollars != Dollars::ZERO => "< $0.000001".to_owned(),
+        fine => fine.to_string(),
+    }
+}
+
+/// What it costs to store so many bytes in S3 for a day; `None`: the prices of the region are not known.
+pub fn daily_storage(cloud: &Cloud, stored_bytes: u64) -> Option<Dollars> {
+    let list = PriceList::builtin();
+    let (_, prices) = list.of(&cloud.aws.region, cloud.aws.endpoint.is_none())?;
+    let standing = Standing {
+        stored_bytes,
+        ..Standing::default()
+    };
+    Some(standing.an_hour(prices).dollars.times(24, 1))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::batch::prices::PriceList;
 
     fn hourly(nanos: u128, at_least: bool) -> String {
         let dollars = Dollars::from_nanos(nanos);

@@ -4,16 +4,18 @@ use std::time::Duration;
 
 use futures::future::try_join_all;
 use jiff::Timestamp;
+use muck_worker::MEDIA_PREFIX;
 
 use super::listing::{Listing, is_of};
+use super::overview::agreed;
 use crate::cloud::Cloud;
 use crate::error::Result;
-use crate::lifetime::expiry_of;
+use crate::lifetime::{OUTPUTS_STAY, OnExpiry, expiry_of};
 use crate::names::StackName;
 use crate::resources::instance::Instance;
 use crate::resources::snapshot::Snapshot;
 use crate::resources::volume::Volume;
-use crate::resources::{Tags, ec2_tags};
+use crate::resources::{Tags, bucket_contents, ec2_tags};
 use crate::stack::inventory::Presences;
 
 /// Clocks differ, and a guest powers itself off up to a minute late and takes its time for it:
@@ -93,6 +95,19 @@ pub fn end_of_stack<'a>(
     })
 }
 
+/// When the stack of a run may be deleted: at its end or, where converted files are stored in it which may not have been
+/// fetched, [`OUTPUTS_STAY`] later. What can't be seen counts as stored.
+pub async fn last_of_run(cloud: &Cloud, on_expiry: OnExpiry, end: Timestamp) -> Timestamp {
+    if on_expiry == OnExpiry::Keep {
+        return end;
+    }
+    let bucket = cloud.names.output_bucket();
+    match bucket_contents::holds(&cloud.aws, &bucket, MEDIA_PREFIX).await {
+        Ok(false) => end,
+        Ok(true) | Err(_) => end + OUTPUTS_STAY,
+    }
+}
+
 /// All stacks that have expired (without the sweep's grace: whoever asks is there to see), and when.
 ///
 /// # Errors
@@ -108,10 +123,15 @@ pub async fn expired_stacks(
         let mut named = Vec::new();
         for (_, look) in Presences::look_at_some(&place.aws, &place.names, &kinds).await {
             let ours = look?.filter(|one| one.belongs_to(&stack, &place.names.region));
-            named.extend(ours.map(|one| one.tags));
+            named.extend(ours);
         }
-        let end = end_of_stack(listing, &stack, &named).filter(|end| *end < now);
-        Ok(end.map(|end| (stack, end)))
+        let tags = named.iter().map(|one| &one.tags);
+        let end = end_of_stack(listing, &stack, tags).filter(|end| *end < now);
+        let Some(end) = end else {
+            return Ok(None);
+        };
+        let last = last_of_run(&place, agreed(&named), end).await;
+        Ok((last < now).then_some((stack, end)))
     });
     try_join_all(all)
         .await

@@ -8,6 +8,7 @@ mod overview;
 mod row;
 pub mod sweep;
 
+pub use cost::{daily_storage, small};
 pub use expired::expired_stacks;
 pub use listing::Listing;
 pub use overview::{Overview, overview};

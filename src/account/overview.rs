@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::cost::Standing;
-use super::expired::end_of_stack;
+use super::expired::{end_of_stack, last_of_run};
 use super::listing::{Listing, is_of};
 use super::row::{Group, HEADINGS, Messages, Row, State, Stored};
 use crate::batch::prices::{PriceList, Prices};
@@ -102,7 +102,13 @@ pub(super) async fn row(
     let (messages, errors) = messages;
     unknown.extend(errors);
     standing.stored_bytes = stored.map_or(0, |stored| stored.bytes);
-    let expires = end_of_stack(listing, stack, named.values().map(|one| &one.tags));
+    let on_expiry = agreed(named.values());
+    let end = end_of_stack(listing, stack, named.values().map(|one| &one.tags));
+    let expires = match end {
+        // A call more, for the few that need it.
+        Some(end) if end < now => Some(last_of_run(&cloud, on_expiry, end).await),
+        _ => end,
+    };
     let missing = ResourceKind::STACK
         .into_iter()
         .filter(|kind| *kind != ResourceKind::Topic && !named.contains_key(kind))
@@ -131,7 +137,7 @@ pub(super) async fn row(
         created,
         expires,
         expired: expires.is_some_and(|end| end < now),
-        on_expiry: agreed(named.values()),
+        on_expiry,
         instances: groups(&standing),
         messages,
         stored,

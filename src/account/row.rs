@@ -60,7 +60,7 @@ pub struct Row {
     pub state: State,
     /// When the oldest part was made, as far as AWS tells.
     pub created: Option<Timestamp>,
-    /// `None`: never.
+    /// When it may be deleted; of a run's stack that holds converted files, this is later than its tags say. `None`: never.
     pub expires: Option<Timestamp>,
     pub expired: bool,
     /// What may then happen to it unasked.

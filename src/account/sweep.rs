@@ -2,7 +2,7 @@
 //! beside it and removed.
 //!
 //! Removed unasked: instances, volumes and half-made snapshots past their own end, and stacks that were
-//! made for one run. A stack that `up` made is told of and left: results may lie in its buckets. What
+//! made for one run; where such a stack holds converted files, its instances and images first, and the files later. A stack that `up` made is told of and left: results may lie in its buckets. What
 //! fails here fails in silence: it is not what the user asked for, and the next command tries again.
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use muck_worker::text::{printable_short, quantity_of};
 
 use super::cost::Hourly;
-use super::expired::{Forgotten, end_of_stack, is_past};
+use super::expired::{Forgotten, end_of_stack, is_past, last_of_run};
 use super::listing::Listing;
 use super::overview::{agreed, row};
 use super::{between, roughly};
@@ -26,7 +26,7 @@ use crate::resources::ec2_tags;
 use crate::resources::instance::Instance;
 use crate::resources::{Tags, instance, snapshot, volume};
 use crate::stack::inventory::Presences;
-use crate::stack::survey::{Depths, Survey};
+use crate::stack::survey::{Depths, Survey, Thing, keeps};
 use crate::stack::{Confirmed, DownOptions, teardown};
 
 /// The command's own first calls go first: a processor that is busy with the sweep's would delay them.
@@ -168,16 +168,20 @@ impl Sweep<'_> {
         let Some(end) = end.max(live).filter(|end| is_past(*end, self.now)) else {
             return Ok(());
         };
-        let options = match agreed(survey.named.values()) {
-            OnExpiry::Keep => {
-                self.tell_kept().await;
-                return Ok(());
-            }
-            on_expiry => DownOptions {
-                keep_data: false,
-                keep_image: on_expiry == OnExpiry::DeleteButImage,
-            },
+        let on_expiry = agreed(survey.named.values());
+        if on_expiry == OnExpiry::Keep {
+            self.tell_kept().await;
+            return Ok(());
+        }
+        let last = last_of_run(&self.other, on_expiry, end).await;
+        let options = DownOptions {
+            keep_image: on_expiry == OnExpiry::DeleteButImage,
+            keep_stack: !is_past(last, self.now),
+            ..DownOptions::default()
         };
+        if options.keep_stack {
+            return self.end_compute(&quiet, &survey, options, last).await;
+        }
         self.removing.store(true, Ordering::Relaxed);
         let ago = roughly(between(end, self.now));
         self.cloud.events.note(format!(
@@ -194,6 +198,31 @@ impl Sweep<'_> {
             "swept: stack {}, {} deleted, {left}",
             self.stack(),
             quantity_of(&report.deleted, "resource")
+        ));
+        Ok(())
+    }
+
+    /// Deletes what computes of a stack in which a run that died left converted files, and keeps these until `last`.
+    async fn end_compute(
+        &self,
+        quiet: &Cloud,
+        survey: &Survey,
+        options: DownOptions,
+        last: Timestamp,
+    ) -> Result<()> {
+        let computes = |thing: &Thing| !keeps(options, thing.kind);
+        if survey.things(quiet).iter().any(computes) {
+            self.removing.store(true, Ordering::Relaxed);
+            let confirmed = Confirmed::by_expiry();
+            Box::pin(teardown::delete(quiet, survey, options, confirmed)).await?;
+        }
+        self.cloud.events.note(format!(
+            "stack {}, which a run left behind, has expired and holds converted files. It is kept for {} more: to fetch \
+             them: {}; to delete it: {}",
+            self.stack(),
+            roughly(between(self.now, last)),
+            self.other.command("resume"),
+            self.other.down_command()
         ));
         Ok(())
     }

@@ -50,7 +50,7 @@ pub(super) async fn observe(cloud: &Cloud, ledger: &Ledger) -> Result<Vec<Instan
 }
 
 /// Runs or is on the way to it: may still bring a job back.
-pub(super) fn is_working(instance: &Instance) -> bool {
+pub fn is_working(instance: &Instance) -> bool {
     instance.kind() != Some("builder")
         && matches!(
             instance.state,

@@ -108,7 +108,10 @@ async fn find_stack(cloud: &Cloud, options: &LaunchOptions, expires: Timestamp) 
             stack::up(&with_mail).await
         }
         // The stack must not expire before its instances.
-        _ => stack::renew(cloud, expires).await,
+        _ => {
+            let (stack, ()) = tokio::try_join!(stack::find(cloud), stack::renew(cloud, expires))?;
+            Ok(stack)
+        }
     }
 }
 

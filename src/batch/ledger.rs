@@ -5,6 +5,7 @@
 
 mod instances;
 mod jobs;
+mod runs;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -19,6 +20,7 @@ use crate::folders;
 
 pub use instances::{FirstRead, SeenInstance, Sighting};
 pub use jobs::{Fetched, Job, JobStatus, NewJob, Output, Told, Totals};
+pub use runs::RunRecord;
 
 /// Names another folder for the ledger, see [`folders::state`].
 const STATE_DIR_VARIABLE: &str = "MUCK_STATE_DIR";
@@ -28,10 +30,11 @@ const BUSY: Duration = Duration::from_secs(30);
 
 /// The schema, one step a version: an old ledger gets the steps that it lacks. Never edit a step
 /// that was released; add one.
-const STEPS: [&str; 3] = [
+const STEPS: [&str; 4] = [
     include_str!("ledger/schema-1.sql"),
     include_str!("ledger/schema-2.sql"),
     include_str!("ledger/schema-3.sql"),
+    include_str!("ledger/schema-4.sql"),
 ];
 
 /// The ledger's pages of one stack.
@@ -288,8 +291,9 @@ impl Ledger {
             .map_err(|error| self.failure(error))
     }
 
-    /// Writes down that the stack's buckets are gone: storage is not billed past `now`.
+    /// Writes down that the stack's buckets are gone: storage is not billed past `now`, and no run goes on there.
     pub fn stack_removed(&self, now: Timestamp) -> Result<()> {
+        self.end_run(now)?;
         self.connection()
             .execute(
                 "UPDATE batches SET removed = ?2 WHERE place = ?1 AND removed IS NULL",

@@ -21,9 +21,11 @@ pub mod ledger;
 mod log_csv;
 pub mod logs;
 pub mod money;
+mod outage;
 mod place;
 pub mod prices;
 pub mod progress;
+mod relaunch;
 mod report;
 pub mod results;
 #[cfg(test)]

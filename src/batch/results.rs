@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use fetcher::Fetcher;
 use jiff::Timestamp;
 use muck_worker::message::Message;
+use muck_worker::text::quantity;
 
 use super::bill::none_submitted;
 use super::check_batch_name;
@@ -17,10 +18,13 @@ use super::collect::{Came, Collector, Depths, is_failure};
 use super::estimate::Estimate;
 use super::fetch::disk;
 use super::fleet;
+use super::launch::{self, LaunchOptions};
 use super::ledger::{Batch, Job, JobStatus, Ledger};
 use super::log_csv;
+use super::outage::Outage;
 use super::place::Folder;
 use super::progress::{AtWork, Reports};
+use super::relaunch::Relaunch;
 use super::report::{JobFailure, Remark, Report};
 use super::stall::{Look, Stalled, Watch};
 use super::statistics::{JobTimes, Statistics};
@@ -52,6 +56,9 @@ pub struct ResultsOptions {
     pub keep_times: bool,
     /// Report how far each file is: a list and a request for each worker every five seconds.
     pub follow_files: bool,
+    /// What is launched if messages wait and no instance is left to take them, and until when: the instances of a run end
+    /// themselves at that time.
+    pub relaunch: Option<(LaunchOptions, Timestamp)>,
 }
 
 impl ResultsOptions {
@@ -64,6 +71,7 @@ impl ResultsOptions {
             patience: PATIENCE,
             keep_times: true,
             follow_files: false,
+            relaunch: None,
         }
     }
 }
@@ -102,11 +110,12 @@ pub(super) async fn results_by(
         collector: Collector::open(cloud, ledger, &batch).await?,
         fetcher,
         reports: options.follow_files.then(Reports::default),
+        outage: Outage::default(),
         last_look: None,
         last_estimate: None,
     };
     let watched = Watched(cloud);
-    let given_up = getting.run(options).await;
+    let given_up = getting.run_through_outages(options).await;
     drop(watched);
     // Whatever ended it, what has come is logged.
     let log = getting.log().await;
@@ -162,6 +171,7 @@ struct Getting<'a> {
     fetcher: Fetcher<'a>,
     /// `None`: they are not shown.
     reports: Option<Reports>,
+    outage: Outage,
     /// How full the queues were and how many instances worked when that was last counted.
     last_look: Option<(Depths, u64)>,
     last_estimate: Option<Estimated>,
@@ -185,10 +195,32 @@ impl Drop for Watched<'_> {
 }
 
 impl Getting<'_> {
+    /// Like `run`, but a network that is away for some minutes does not end it.
+    async fn run_through_outages(&mut self, options: &ResultsOptions) -> Result<Option<String>> {
+        loop {
+            let error = match self.run(options).await {
+                Err(error) if options.wait => error,
+                ended => return ended,
+            };
+            let known = self.outage.is_known();
+            let Some(pause) = self.outage.pause(&error) else {
+                return Err(error);
+            };
+            if !known {
+                let why = error.chain();
+                self.cloud
+                    .events
+                    .warn(format!("{why}. It is tried again for half an hour"));
+            }
+            tokio::time::sleep(pause).await;
+        }
+    }
+
     /// Returns why waiting was given up, if it was.
     async fn run(&mut self, options: &ResultsOptions) -> Result<Option<String>> {
         let started = Instant::now();
         let mut watch = Watch::new(options.patience);
+        let mut relaunch = Relaunch::default();
         let mut fleet_seen: Option<(Instant, u64)> = None;
         let mut quiet_looks = 0;
         // Of the messages that came last: fetched while the next ones come.
@@ -213,6 +245,7 @@ impl Getting<'_> {
             }
             fetched?;
             let (messages, came) = collected?;
+            self.outage.is_over();
             if let Some((depths, instances)) = self.last_look.filter(|_| !came.is_empty()) {
                 self.progress(depths, instances).await?;
             }
@@ -275,6 +308,18 @@ impl Getting<'_> {
                 reports: depths.output.visible + depths.output.in_flight,
                 instances,
             };
+            if let Some((launch, until)) = &options.relaunch
+                && Timestamp::now() < *until
+                && relaunch.is_due(look, started.elapsed())
+            {
+                self.cloud.events.note(format!(
+                    "{} back in the queue with no instance left to take it: starting another",
+                    quantity(look.waiting, "message")
+                ));
+                launch::launch(self.cloud, launch).await?;
+                fleet_seen = None;
+                continue;
+            }
             if totals.unsent > 0 && totals.unsent == totals.outstanding {
                 return Ok(Some(
                     "their messages were never sent, because a submit was cut short".to_owned(),

@@ -169,7 +169,7 @@ pub(super) async fn submit_by(
     // A batch must not outlive its stack.
     let expires = cloud.lifetime().expires;
     let input = cloud.names.input_queue();
-    let (queue, _) = tokio::try_join!(message::open(cloud, &input), stack::renew(cloud, expires))?;
+    let (queue, ()) = tokio::try_join!(message::open(cloud, &input), stack::renew(cloud, expires))?;
     let queue_made = message::depth(cloud, &queue).await?.made;
     let name = options
         .batch
@@ -226,8 +226,8 @@ pub fn find_preset<'a>(presets: &'a Presets, name: &str) -> Result<&'a Preset> {
     })
 }
 
-/// UTC time, and four hex digits against two submits in one second.
-fn new_name(now: Timestamp) -> String {
+/// A batch's name: UTC time, and four hex digits against two submits in one second.
+pub fn new_name(now: Timestamp) -> String {
     format!(
         "{}-{:04x}",
         now.strftime("%Y%m%d-%H%M%S"),

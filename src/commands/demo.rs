@@ -6,7 +6,8 @@ use std::time::Instant;
 use crate::batch;
 use crate::cli::ConsoleArgs;
 use crate::commands::local;
-use crate::commands::run::{Job, own_stack, whole_job};
+use crate::commands::run::job::Job;
+use crate::commands::run::{own_stack, whole_job};
 use crate::error::{Error, Result};
 use crate::session::Session;
 use crate::ui::seconds;
@@ -43,10 +44,10 @@ pub async fn run(args: &Args, session: &Session) -> Result<()> {
     let clips = tempfile::tempdir()
         .map_err(|error| Error::failed("cannot make a temporary folder").because(error))?;
     write_samples(clips.path())?;
-    batch::check_output(args.output.clone()).await?;
+    let output = batch::check_output(args.output.clone()).await?;
 
     let local = local::ensure(&session.events).await?;
-    let outcome = in_local_cloud(args, session, clips.path()).await;
+    let outcome = in_local_cloud(args, session, clips.path(), &output).await;
     session.sweep_done().await;
     local.stop_if_started().await?;
     outcome?;
@@ -56,28 +57,28 @@ pub async fn run(args: &Args, session: &Session) -> Result<()> {
     Ok(())
 }
 
-async fn in_local_cloud(args: &Args, session: &Session, clips: &Path) -> Result<()> {
+async fn in_local_cloud(args: &Args, session: &Session, clips: &Path, output: &Path) -> Result<()> {
     let mut config = session.config()?;
     config.stack = own_stack("demo")?;
     // What is meant for an AWS account does not belong into the demo.
     config.subnet = None;
     config.security_groups.clear();
     let job = Job {
-        paths: vec![clips.to_owned()],
-        output: args.output.clone(),
+        paths: vec![clips.as_os_str().to_owned()],
+        output: output.as_os_str().to_owned(),
         instances: Some(args.instances),
         instance_type: None,
-        preset: Some("ipod".to_owned()),
+        preset: "ipod".to_owned(),
         service: None,
         all: false,
         salvage: false,
         keep_times: true,
         keep_image: !args.remove_image,
-        ttl: None,
+        ttl_seconds: config.ttl.as_secs(),
     };
     job.mark(&mut config);
     let cloud = session.local_cloud(config).await?;
-    whole_job(&cloud, &job, session).await
+    whole_job(&cloud, &job, session, None).await
 }
 
 fn write_samples(folder: &Path) -> Result<()> {

@@ -24,6 +24,9 @@ pub struct Args {
     /// All stacks of the account in this region that have expired, instead of one
     #[arg(long)]
     all_expired: bool,
+    /// With --all-expired: in all regions that are enabled for the account
+    #[arg(long, requires = "all_expired", conflicts_with = "region")]
+    all_regions: bool,
     /// Do not ask
     #[arg(long, short)]
     yes: bool,
@@ -34,9 +37,15 @@ pub async fn run(args: &Args, session: &Session) -> Result<()> {
     let options = DownOptions {
         keep_data: args.keep_data,
         keep_image: args.keep_image,
+        ..DownOptions::default()
     };
     if args.all_expired {
-        return all_expired::run(&cloud, options, args.yes, session).await;
+        let regions = if args.all_regions {
+            session.all_regions(&cloud).await?
+        } else {
+            vec![cloud]
+        };
+        return all_expired::run(&regions, options, args.yes, session).await;
     }
     let survey = Survey::take(&cloud, Depths::Counted).await;
     let doomed = doomed_text(&cloud, &survey, options);

@@ -17,6 +17,7 @@ pub mod permissions;
 pub mod plan;
 pub mod presets;
 pub mod results;
+pub mod resume;
 pub mod run;
 pub mod status;
 pub mod submit;

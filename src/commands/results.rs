@@ -2,9 +2,12 @@
 
 use std::path::PathBuf;
 
+use jiff::Timestamp;
+
 use crate::batch::{self, Report, ResultsOptions};
 use crate::error::Result;
 use crate::session::Session;
+use crate::stack::Renewal;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -31,6 +34,7 @@ pub async fn run(args: &Args, session: &Session) -> Result<()> {
         follow_files: session.ui.draws_bars(),
         ..ResultsOptions::new(&args.folder)
     };
+    let _renewal = Renewal::start(&cloud, Timestamp::now());
     let report = batch::results(&cloud, &options).await?;
     session.ui.data(&report, Report::text)?;
     report.failure().map_or(Ok(()), Err)

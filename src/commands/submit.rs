@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::batch::{self, SubmitOptions};
 use crate::config;
 use crate::error::Result;
 use crate::session::Session;
+use crate::stack::Renewal;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -42,6 +43,7 @@ pub async fn run(args: &Args, session: &Session) -> Result<()> {
         all: args.all,
         salvage: args.salvage,
     };
+    let _renewal = Renewal::start(&cloud, Timestamp::now());
     let submission = batch::submit(&cloud, &options).await?;
     session.ui.data(&submission, batch::Submission::text)?;
     submission.failure().map_or(Ok(()), Err)

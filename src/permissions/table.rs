@@ -14,6 +14,7 @@ use super::scope::{On, When};
 #[serde(rename_all = "kebab-case")]
 pub enum Command {
     Run,
+    Resume,
     Up,
     Plan,
     Bake,
@@ -67,6 +68,7 @@ impl Need {
 }
 
 const BOTH: On = On::Buckets(&[Input, Output]);
+const OUTPUT_BUCKET: On = On::Buckets(&[Output]);
 const QUEUES: On = On::Queues(&[Input, Output, Failed]);
 const INPUT_QUEUE: On = On::Queues(&[Input]);
 const FAILED_QUEUE: On = On::Queues(&[Failed]);
@@ -163,14 +165,18 @@ const MEND: &[Need] = &[
     need(&["iam:RemoveRoleFromInstanceProfile"], &[On::Profile]),
 ];
 
-/// Moving the stack's end.
-const RENEW: &[Need] = &[
-    need(&["s3:PutBucketTagging"], &[BOTH]),
-    need(&["sqs:TagQueue"], &[QUEUES]),
-    need(&["iam:TagRole"], &[On::Role]),
-    need(&["iam:TagInstanceProfile"], &[On::Profile]),
-    need(&["sns:TagResource"], &[On::Topic]),
-];
+/// Moving the stack's end, which is written on one of its buckets.
+const RENEW: &[Need] = &[need(
+    &["s3:GetBucketTagging", "s3:PutBucketTagging"],
+    &[OUTPUT_BUCKET],
+)];
+
+/// The same while a command waits.
+const RENEW_LATER: &[Need] = &[need(
+    &["s3:GetBucketTagging", "s3:PutBucketTagging"],
+    &[OUTPUT_BUCKET],
+)
+.only("the stack's end is moved on only by a command that works for longer")];
 
 /// Starting any instance of ours.
 const START: &[Need] = &[
@@ -252,6 +258,8 @@ const COPY_IMAGES: &[Need] = &[
     need(&["ec2:DeregisterImage"], &[On::Ec2Anywhere("image")]).when(When::OfStack),
     need(&["ec2:DeleteSnapshot"], &[On::Ec2Anywhere("snapshot")]).when(When::OfStack),
 ];
+
+const OPEN: &[Need] = &[need(&["sqs:GetQueueUrl"], &[INPUT_QUEUE])];
 
 const SUBMIT: &[Need] = &[
     need(
@@ -368,6 +376,9 @@ const PIECES: Need = need(
 )
 .when(When::InRegion);
 
+/// For `--all-regions`.
+const REGIONS: &[Need] = &[need(&["ec2:DescribeRegions"], &[On::Everything]).when(When::InRegion)];
+
 const SURVEY: &[Need] = &[PIECES];
 
 /// What is in a stack.
@@ -422,7 +433,7 @@ impl Command {
 
     fn groups(self) -> &'static [&'static [Need]] {
         match self {
-            Self::Run => &[
+            Self::Run | Self::Resume => &[
                 SURVEY,
                 LOOK,
                 SETTINGS,
@@ -441,7 +452,7 @@ impl Command {
                 BILL,
                 DELETE,
             ],
-            Self::Up => &[LOOK, SETTINGS, MAKE, MEND, RENEW],
+            Self::Up => &[LOOK, SETTINGS, MAKE, MEND],
             Self::Plan => &[LOOK, SETTINGS],
             // The baked image, because `--verify` reads its report.
             Self::Bake => &[START, BUILDER, BAKE, START_BAKED, UNMAKE_IMAGES],
@@ -449,17 +460,17 @@ impl Command {
             Self::ImagesShow => &[LIST_IMAGES, START, BUILDER, START_BAKED],
             Self::ImagesPrune => &[LIST_IMAGES, UNMAKE_IMAGES],
             Self::ImagesCopy => &[COPY_IMAGES],
-            Self::Submit => &[LOOK, RENEW, SUBMIT],
+            Self::Submit => &[OPEN, RENEW, SUBMIT],
             Self::Launch => &[LOOK, RENEW, START, START_BAKED, LAUNCH],
             Self::Status => &[DEPTHS, OBSERVE, PROGRESS],
-            Self::Results => &[DEPTHS, OBSERVE, RESULTS],
+            Self::Results => &[DEPTHS, OBSERVE, RESULTS, RENEW_LATER],
             Self::FailedLs => &[FAILED_LS],
             Self::FailedRedrive => &[FAILED_LS, REDRIVE],
             Self::Logs => &[LOGS],
             Self::Bill => &[OBSERVE, BILL],
-            Self::Ls => &[LIST, LOOK, COUNT],
+            Self::Ls => &[LIST, LOOK, COUNT, REGIONS],
             // The list, because of `--all-expired`.
-            Self::Down => &[SURVEY, LOOK, COUNT, DELETE, UNMAKE_IMAGES, LIST],
+            Self::Down => &[SURVEY, LOOK, COUNT, DELETE, UNMAKE_IMAGES, LIST, REGIONS],
             Self::Sweep => &[LIST, LOOK, COUNT, DELETE, UNMAKE_IMAGES],
         }
     }

@@ -18,7 +18,7 @@ use crate::wait::{self, Look};
 
 pub use settings::{
     ALL_PUBLIC_ACCESS_BLOCKED, ENCRYPTION, LIFECYCLE, OWNERSHIP, POLICY, PUBLIC_ACCESS_BLOCK,
-    UPLOADS_END_AFTER_A_DAY, set,
+    lifecycle_after, object_days, set,
 };
 
 /// S3 refuses changes to a bucket while another change or a deletion of the same name is under

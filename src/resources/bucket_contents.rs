@@ -62,6 +62,22 @@ pub async fn glance(aws: &Aws, name: &str) -> Result<(Contents, bool)> {
     }
 }
 
+/// Whether the bucket holds an object whose key begins with `prefix`; false for a bucket that does not exist.
+pub async fn holds(aws: &Aws, name: &str, prefix: &str) -> Result<bool> {
+    let call = aws
+        .s3
+        .list_object_versions()
+        .bucket(name)
+        .expected_bucket_owner(&aws.account)
+        .prefix(prefix)
+        .max_keys(1);
+    match call.send().await.map_err(Cause::from) {
+        Ok(page) => Ok(!page.versions().is_empty()),
+        Err(cause) if cause.is("NoSuchBucket") => Ok(false),
+        Err(cause) => Err(cannot("list the objects of", name, cause)),
+    }
+}
+
 async fn count_objects(aws: &Aws, name: &str) -> Result<Contents> {
     let mut contents = Contents::default();
     let mut from = Marker::default();

@@ -20,6 +20,7 @@ pub mod object;
 pub mod placement;
 pub mod policy;
 pub mod queue;
+pub mod region;
 pub mod role;
 pub mod run_instances;
 pub mod snapshot;

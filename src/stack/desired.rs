@@ -6,7 +6,7 @@ use serde_json::json;
 use super::inventory::Inventory;
 use crate::config::Config;
 use crate::error::Result;
-use crate::lifetime::Lifetime;
+use crate::lifetime::{self, Lifetime, OnExpiry};
 use crate::names::{Names, ResourceKind, ec2_service};
 use crate::resources::policy::canonical;
 use crate::resources::{Attributes, Tags, bucket, instance_profile, queue, role, topic};
@@ -63,7 +63,9 @@ pub fn desired(
         .map(|kind| {
             let name = names.of(kind);
             let mut attributes = match kind {
-                ResourceKind::InputBucket | ResourceKind::OutputBucket => bucket(names, &name),
+                ResourceKind::InputBucket | ResourceKind::OutputBucket => {
+                    bucket(names, &name, object_days(config, inventory, kind))
+                }
                 ResourceKind::InputQueue => input_queue(names, &name),
                 ResourceKind::OutputQueue => queue(
                     names,
@@ -121,7 +123,19 @@ fn topic_attributes(subscribers: &[String]) -> Attributes {
     Attributes::from([(topic::SUBSCRIBERS, subscribers.join(","))])
 }
 
-fn bucket(names: &Names, name: &str) -> Attributes {
+/// After how many days S3 deletes the bucket's objects: a run's, which may die with nobody to clean up. Never sooner than
+/// was set before, for objects that are there by then.
+fn object_days(config: &Config, inventory: &Inventory, kind: ResourceKind) -> Option<u32> {
+    if config.on_expiry == OnExpiry::Keep {
+        return None;
+    }
+    let existing = inventory.0.get(&kind);
+    let existing = existing.and_then(|found| found.attributes.get(bucket::LIFECYCLE));
+    let before = existing.and_then(|lifecycle| bucket::object_days(lifecycle));
+    Some(lifetime::object_days(config.ttl)).max(before)
+}
+
+fn bucket(names: &Names, name: &str, object_days: Option<u32>) -> Attributes {
     let arn = names.bucket_arn(name);
     let resources = [arn.clone(), format!("{arn}/*")];
     Attributes::from([
@@ -131,10 +145,7 @@ fn bucket(names: &Names, name: &str) -> Attributes {
         ),
         (bucket::OWNERSHIP, "BucketOwnerEnforced".to_owned()),
         (bucket::ENCRYPTION, "AES256".to_owned()),
-        (
-            bucket::LIFECYCLE,
-            bucket::UPLOADS_END_AFTER_A_DAY.to_owned(),
-        ),
+        (bucket::LIFECYCLE, bucket::lifecycle_after(object_days)),
         (bucket::POLICY, tls_only("s3:*", &json!(resources))),
     ])
 }

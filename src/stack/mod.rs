@@ -7,6 +7,7 @@ pub mod inventory;
 #[cfg(test)]
 mod lifecycle_tests;
 pub mod plan;
+mod renewal;
 pub mod survey;
 mod tagging;
 pub mod teardown;
@@ -20,6 +21,7 @@ use inventory::Presences;
 
 pub use confirmation::Confirmed;
 pub(crate) use desired::MAX_RECEIVES;
+pub use renewal::{Renewal, extend};
 pub use survey::DownOptions;
 pub use tagging::renew;
 pub use teardown::{TeardownReport, down};

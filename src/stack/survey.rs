@@ -56,6 +56,8 @@ pub struct DownOptions {
     pub keep_data: bool,
     /// The images with their snapshots.
     pub keep_image: bool,
+    /// All that has a fixed name, buckets and queues among it: only what computes goes.
+    pub keep_stack: bool,
 }
 
 /// How closely to look.
@@ -90,9 +92,11 @@ pub struct Survey {
 /// Is this kind left alone?
 pub fn keeps(options: DownOptions, kind: ResourceKind) -> bool {
     match kind {
-        ResourceKind::InputBucket | ResourceKind::OutputBucket => options.keep_data,
+        ResourceKind::InputBucket | ResourceKind::OutputBucket => {
+            options.keep_data || options.keep_stack
+        }
         ResourceKind::Image | ResourceKind::Snapshot => options.keep_image,
-        _ => false,
+        _ => options.keep_stack && ResourceKind::STACK.contains(&kind),
     }
 }
 

@@ -1,15 +1,12 @@
 //! The tags of the stack's own things: how they shall be, what differs, and writing them.
 
-use futures::future::join_all;
 use jiff::Timestamp;
 
-use super::Stack;
-use super::inventory::Presences;
 use crate::cloud::Cloud;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::lifetime::{expiry_of, expiry_tag};
 use crate::names::{ResourceKind, TAG_EXPIRES, TAG_KIND, TAG_ON_EXPIRY, TAG_REGION, TAG_STACK};
-use crate::resources::{Presence, Tags, bucket, instance_profile, queue, role, topic};
+use crate::resources::{Presence, Tags, bucket, instance_profile, not_ours, queue, role, topic};
 
 /// `wanted`, but with the end that is there where that is later: nothing is shortened, so that a
 /// stack never ends before a batch that somebody else has begun in it.
@@ -80,22 +77,26 @@ pub(super) async fn write(
     }
 }
 
-/// Finds the stack and sees to it that it does not end before `expires`.
+/// Sees to it that the stack does not end before `expires`. The end is written on the output bucket alone: a stack ends with
+/// the last of its resources, and whoever submits or fetches may have no right to tag roles.
 ///
 /// # Errors
-/// As [`super::find`]; a thing that cannot be tagged.
-pub async fn renew(cloud: &Cloud, expires: Timestamp) -> Result<Stack> {
-    let presences = Presences::look(&cloud.aws, &cloud.names).await?;
-    let stack = super::whole(&presences, &cloud.names)?;
-    let tag = Tags::from([expiry_tag(expires)]);
-    let all = presences.iter().map(|(kind, presence)| {
-        let tag = with_later_end(tag.clone(), &presence.tags);
-        async move { write(cloud, *kind, presence, &tag).await }
-    });
-    for written in join_all(all).await {
-        written?;
+/// A stack that is not up; a bucket that is not ours or can't be tagged.
+pub async fn renew(cloud: &Cloud, expires: Timestamp) -> Result<()> {
+    let kind = ResourceKind::OutputBucket;
+    let (names, name) = (&cloud.names, cloud.names.output_bucket());
+    let Some(presence) = bucket::look(&cloud.aws, &name).await? else {
+        return Err(Error::failed(format!(
+            "stack {} is not up in {}: no {kind} {name}",
+            names.stack, names.region
+        ))
+        .hint(super::up_hint(names)));
+    };
+    if !presence.belongs_to(&names.stack, &names.region) {
+        return Err(not_ours(&kind.to_string(), &name, &names.stack, &presence));
     }
-    Ok(stack)
+    let tags = with_later_end(Tags::from([expiry_tag(expires)]), &presence.tags);
+    write(cloud, kind, &presence, &tags).await
 }
 
 #[cfg(test)]

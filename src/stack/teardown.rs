@@ -136,18 +136,32 @@ impl Teardown<'_> {
     /// everything else at once.
     async fn pass(&self, survey: &Survey) -> Failures {
         let (running, mut failures) = self.instances(survey).await;
-        let (volumes, images, buckets, queues, iam, topic) = tokio::join!(
+        let (volumes, images, named) = tokio::join!(
             self.volumes(survey, &running),
             self.images(survey),
+            self.named(survey),
+        );
+        for more in [volumes, images, named] {
+            failures.extend(more);
+        }
+        failures
+    }
+
+    /// What has a fixed name.
+    async fn named(&self, survey: &Survey) -> Failures {
+        if self.options.keep_stack {
+            return Vec::new();
+        }
+        let (mut all, queues, iam, topic) = tokio::join!(
             Box::pin(self.buckets(survey)),
             self.queues(survey),
             self.profile_and_role(survey),
             self.topic(survey),
         );
-        for more in [volumes, images, buckets, queues, iam, topic] {
-            failures.extend(more);
+        for more in [queues, iam, topic] {
+            all.extend(more);
         }
-        failures
+        all
     }
 
     fn gone(&self, kind: ResourceKind, name: impl Into<String>, detail: Option<String>) {

@@ -199,3 +199,60 @@ fn a_stack_of_one_run_goes_and_one_that_is_kept_is_told(judge: &dyn Judge) {
     let list = sdk.muck_elsewhere(&["ls", "--json"]).exits(0).json();
     assert_eq!(states(&list), ["young up false delete"]);
 }
+
+/// `days` ago, as the tag `muck:expires` has it.
+fn days_ago(days: i64) -> String {
+    let time = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(24 * days);
+    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+judged!(a_run_that_left_converted_files_is_kept_for_three_days_without_compute by local_cloud, moto);
+
+fn a_run_that_left_converted_files_is_kept_for_three_days_without_compute(judge: &dyn Judge) {
+    let sdk = judge.sdk();
+    judge.machine().muck(&["up", "--stack", "left"]).exits(0);
+    let body = aws_sdk_s3::primitives::ByteStream::from_static(b"film");
+    let call = sdk
+        .s3
+        .put_object()
+        .bucket(judge.access().bucket("left", "output"));
+    sdk.run(call.key("media/a").body(body).send())
+        .expect("puts");
+    let yesterday = days_ago(1);
+    let (worker, _) = sdk.start_instance(&piece("left", "worker", &yesterday), true);
+    let end = |end: &str| {
+        let tags = [("muck:expires", end), ("muck:on-expiry", "delete")];
+        sdk.tag_stack("left", &tags);
+    };
+    end(&yesterday);
+    sdk.muck_elsewhere(&["plan", "--stack", "other"])
+        .exits(3)
+        .says(&[
+            "stack left, which a run left behind, has expired and holds converted files",
+            "muck resume --stack left",
+            "muck down --stack left",
+        ]);
+    sdk.wait_for_state(&worker, "terminated", SOON);
+    let listed = || sdk.muck_elsewhere(&["ls", "--json", "--no-sweep"]).exits(0);
+    let list = listed().json();
+    assert_eq!(list["stacks"][0]["stack"], "left");
+    assert_eq!(list["stacks"][0]["expired"], false);
+    sdk.muck_elsewhere(&["down", "--all-expired", "--all-regions", "--yes"])
+        .exits(0)
+        .says(&["has expired"]);
+    assert_eq!(listed().json()["stacks"][0]["stored"]["objects"], 1);
+
+    end(&days_ago(4));
+    let list = sdk.muck_elsewhere(&["ls", "--all-regions", "--json", "--no-sweep"]);
+    let list = list.exits(0).json();
+    let regions = list["regions"].as_array().expect("a list");
+    let expired: Vec<_> = regions
+        .iter()
+        .flat_map(|region| region["stacks"].as_array().expect("a list"))
+        .map(|stack| (stack["stack"].as_str(), stack["expired"].as_bool()))
+        .collect();
+    assert_eq!(expired, [(Some("left"), Some(true))]);
+    sdk.muck_elsewhere(&["down", "--all-expired", "--all-regions", "--yes"])
+        .exits(0)
+        .says(&["nothing is left of stack left"]);
+}

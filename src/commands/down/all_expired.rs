@@ -11,7 +11,7 @@ use crate::stack::survey::{Depths, Survey};
 use crate::stack::{Confirmed, DownOptions};
 
 pub(super) async fn run(
-    cloud: &Cloud,
+    regions: &[Cloud],
     options: DownOptions,
     yes: bool,
     session: &Session,
@@ -19,25 +19,18 @@ pub(super) async fn run(
     // What is swept need not be asked for.
     session.sweep_done().await;
     let now = Timestamp::now();
-    let listing = Listing::take(&cloud.aws).await;
-    if !listing.errors.is_empty() {
-        let all: Vec<String> = listing.errors.iter().map(Error::chain).collect();
-        return Err(Error::failed(format!(
-            "cannot see which stacks there are:\n{}",
-            all.join("\n")
-        )));
-    }
     let mut expired = Vec::new();
-    for (stack, end) in expired_stacks(cloud, &listing, now).await? {
-        let place = cloud.of_stack(&stack);
-        let survey = Survey::take(&place, Depths::Counted).await;
-        expired.push((place, survey, end));
+    for cloud in regions {
+        expired.extend(find(cloud, now).await?);
     }
     if expired.is_empty() {
-        let region = &cloud.names.region;
+        let place = match regions {
+            [one] => one.names.region.clone(),
+            all => format!("{} regions", all.len()),
+        };
         session
             .events
-            .note(format!("no stack in {region} has expired"));
+            .note(format!("no stack in {place} has expired"));
         return Ok(());
     }
     let lists: Vec<String> = expired
@@ -45,7 +38,11 @@ pub(super) async fn run(
         .map(|(place, survey, end)| {
             let ago = roughly(between(*end, now));
             let list = doomed_text(place, survey, options);
-            format!("stack {}, expired {ago} ago:\n{list}", place.names.stack)
+            let names = &place.names;
+            format!(
+                "stack {} in {}, expired {ago} ago:\n{list}",
+                names.stack, names.region
+            )
         })
         .collect();
     let question = format!(
@@ -75,4 +72,24 @@ pub(super) async fn run(
     let all: Vec<String> = left.iter().chain([&last]).map(Error::chain).collect();
     Err(Error::new(Kind::LeftBehind, all.join("\n"))
         .hint("run `muck down --all-expired` again; it begins where it stopped"))
+}
+
+/// The expired stacks of one region, with what they hold and when they ended.
+async fn find(cloud: &Cloud, now: Timestamp) -> Result<Vec<(Cloud, Survey, Timestamp)>> {
+    let listing = Listing::take(&cloud.aws).await;
+    if !listing.errors.is_empty() {
+        let all: Vec<String> = listing.errors.iter().map(Error::chain).collect();
+        return Err(Error::failed(format!(
+            "cannot see which stacks there are in {}:\n{}",
+            cloud.names.region,
+            all.join("\n")
+        )));
+    }
+    let mut expired = Vec::new();
+    for (stack, end) in expired_stacks(cloud, &listing, now).await? {
+        let place = cloud.of_stack(&stack);
+        let survey = Survey::take(&place, Depths::Counted).await;
+        expired.push((place, survey, end));
+    }
+    Ok(expired)
 }

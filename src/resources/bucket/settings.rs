@@ -1,10 +1,10 @@
 //! What a bucket is set to: reading it in a normal form, and setting it.
 
 use aws_sdk_s3::types::{
-    AbortIncompleteMultipartUpload, BucketLifecycleConfiguration, ExpirationStatus, LifecycleRule,
-    LifecycleRuleFilter, ObjectOwnership, OwnershipControls, OwnershipControlsRule,
-    PublicAccessBlockConfiguration, ServerSideEncryption, ServerSideEncryptionByDefault,
-    ServerSideEncryptionConfiguration, ServerSideEncryptionRule,
+    AbortIncompleteMultipartUpload, BucketLifecycleConfiguration, ExpirationStatus,
+    LifecycleExpiration, LifecycleRule, LifecycleRuleFilter, ObjectOwnership, OwnershipControls,
+    OwnershipControlsRule, PublicAccessBlockConfiguration, ServerSideEncryption,
+    ServerSideEncryptionByDefault, ServerSideEncryptionConfiguration, ServerSideEncryptionRule,
 };
 
 use super::{BUSY_LIMIT, PASSING, cannot};
@@ -27,8 +27,22 @@ pub const LIFECYCLE: &str = "lifecycle";
 /// Bucket policy in canonical JSON.
 pub const POLICY: &str = "policy";
 
-/// The lifecycle we set: see [`abort_uploads`].
-pub const UPLOADS_END_AFTER_A_DAY: &str = "unfinished uploads end after 1 d";
+/// The lifecycle we set: see [`rules`]. `object_days`: objects are deleted so many days after they were stored.
+pub fn lifecycle_after(object_days: Option<u32>) -> String {
+    let uploads = format!("unfinished uploads end after {UPLOAD_DAYS} d");
+    match object_days {
+        None => uploads,
+        Some(days) => format!("{uploads}{AND_OBJECTS}{days} d"),
+    }
+}
+
+/// After how many days a lifecycle of ours deletes objects; `None`: never, or it is another's.
+pub fn object_days(lifecycle: &str) -> Option<u32> {
+    let (_, days) = lifecycle.split_once(AND_OBJECTS)?;
+    days.strip_suffix(" d")?.parse().ok()
+}
+
+const AND_OBJECTS: &str = ", objects after ";
 /// The longest single upload takes hours; parts of a dead one cost money and no listing shows
 /// them. A day is S3's shortest.
 const UPLOAD_DAYS: i32 = 1;
@@ -139,7 +153,6 @@ async fn lifecycle(aws: &Aws, name: &str) -> Result<Option<String>, Cause> {
 fn lifecycle_text(rules: &[LifecycleRule]) -> String {
     if let [rule] = rules
         && rule.status == ExpirationStatus::Enabled
-        && rule.expiration.is_none()
         && rule.transitions().is_empty()
         && rule.noncurrent_version_expiration.is_none()
         && rule.filter.as_ref().is_none_or(whole_bucket)
@@ -147,8 +160,17 @@ fn lifecycle_text(rules: &[LifecycleRule]) -> String {
             .abort_incomplete_multipart_upload
             .as_ref()
             .and_then(|abort| abort.days_after_initiation)
+        && days == UPLOAD_DAYS
     {
-        return format!("unfinished uploads end after {days} d");
+        match &rule.expiration {
+            None => return lifecycle_after(None),
+            Some(end) if end.date.is_none() && end.expired_object_delete_marker != Some(true) => {
+                if let Some(days) = end.days.and_then(|days| u32::try_from(days).ok()) {
+                    return lifecycle_after(Some(days));
+                }
+            }
+            Some(_) => {}
+        }
     }
     let ids: Vec<&str> = rules
         .iter()
@@ -259,7 +281,7 @@ async fn set_one(aws: &Aws, name: &str, attribute: &str, value: &str) -> Result<
                 .put_bucket_lifecycle_configuration()
                 .bucket(name)
                 .expected_bucket_owner(owner);
-            let rules = abort_uploads().map_err(|error| invalid(error.to_string()))?;
+            let rules = rules(object_days(value)).map_err(|error| invalid(error.to_string()))?;
             call.lifecycle_configuration(rules).send().await?;
         }
         POLICY => {
@@ -275,9 +297,14 @@ async fn set_one(aws: &Aws, name: &str, attribute: &str, value: &str) -> Result<
     Ok(())
 }
 
-/// One rule over the whole bucket: uploads that were begun and not finished end after a day.
-fn abort_uploads()
--> Result<BucketLifecycleConfiguration, aws_smithy_types::error::operation::BuildError> {
+/// One rule over the whole bucket: uploads that were begun and not finished end after a day, and objects, where that is
+/// wanted, after `object_days`.
+fn rules(
+    object_days: Option<u32>,
+) -> Result<BucketLifecycleConfiguration, aws_smithy_types::error::operation::BuildError> {
+    let end = object_days
+        .and_then(|days| i32::try_from(days).ok())
+        .map(|days| LifecycleExpiration::builder().days(days).build());
     let rule = LifecycleRule::builder()
         .id("muck-unfinished-uploads")
         .status(ExpirationStatus::Enabled)
@@ -287,6 +314,7 @@ fn abort_uploads()
                 .days_after_initiation(UPLOAD_DAYS)
                 .build(),
         )
+        .set_expiration(end)
         .build()?;
     BucketLifecycleConfiguration::builder().rules(rule).build()
 }
@@ -297,8 +325,13 @@ mod tests {
 
     #[test]
     fn our_lifecycle_reads_as_ours_and_no_other_does() {
-        let ours = abort_uploads().expect("builds");
-        assert_eq!(lifecycle_text(ours.rules()), UPLOADS_END_AFTER_A_DAY);
+        for days in [None, Some(1), Some(400)] {
+            let ours = rules(days).expect("builds");
+            let text = lifecycle_text(ours.rules());
+            assert_eq!(text, lifecycle_after(days));
+            assert_eq!(object_days(&text), days);
+        }
+        let ours = rules(Some(4)).expect("builds");
         let doubled = [ours.rules(), ours.rules()].concat();
         assert!(
             lifecycle_text(&doubled).starts_with("other rules"),
@@ -310,5 +343,9 @@ mod tests {
         let mut off = ours.rules()[0].clone();
         off.status = ExpirationStatus::Disabled;
         assert!(lifecycle_text(&[off]).starts_with("other rules"));
+        let mut dated = ours.rules()[0].clone();
+        let date = aws_smithy_types::DateTime::from_secs(0);
+        dated.expiration = Some(LifecycleExpiration::builder().date(date).build());
+        assert!(lifecycle_text(&[dated]).starts_with("other rules"));
     }
 }
