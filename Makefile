@@ -1,5 +1,5 @@
 # The dev profile serves development, demo, tests and CI; release serves install, dist and bench. Both: see Cargo.toml.
-.PHONY: build demo test crash-sweep fault-sweep hostile soak test-vm bench bench-lifecycle bench-teardown check format fuzz install dist
+.PHONY: build demo test test-aws crash-sweep fault-sweep hostile soak test-vm bench bench-lifecycle bench-teardown check format fuzz install dist
 
 # Both programs. build-order/Cargo.toml explains the third package.
 PROGRAMS = -p build-order -p muck -p muck-worker --lib --bins --examples
@@ -33,6 +33,13 @@ test:
 	sh scripts/python-tools.sh
 	cargo build $(PROGRAMS)
 	cargo test --workspace
+
+# One clip on a real account, with the credentials and the region of the environment. It prints the expected cost and asks
+# first; MUCK_TEST_AWS=yes answers.
+test-aws:
+	sh scripts/prerequisites.sh test
+	cargo build $(PROGRAMS)
+	cargo test --workspace --test stories -- --ignored --nocapture --exact aws_story::on_a_real_account
 
 # Kills muck at every call of every command; docs/sweeps.md tells what POINT, SEED, DOUBLE and LANES do.
 crash-sweep:

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
+use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
@@ -20,6 +21,11 @@ use crate::http;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest silence on a connection. SQS's longest poll is 20 s, so this must be well over that.
 const READ_TIMEOUT: Duration = Duration::from_mins(1);
+/// The read time-out counts from the call's beginning, so a call that sends needs longer: a part of 8 MiB at 112 kbit/s.
+const SENDING_TIMEOUT: Duration = Duration::from_mins(10);
+/// How long a call that sends may send nothing. A socket's buffer of some MiB takes that long on a slow line, and nothing is
+/// written meanwhile.
+const STALLED: Duration = Duration::from_mins(1);
 /// Seconds in place of [`READ_TIMEOUT`]: more for a line so slow that a part of an upload takes longer, less
 /// for tests of time-outs.
 const READ_TIMEOUT_VARIABLE: &str = "MUCK_READ_TIMEOUT";
@@ -42,6 +48,8 @@ pub struct Target {
 pub struct Aws {
     pub ec2: aws_sdk_ec2::Client,
     pub s3: aws_sdk_s3::Client,
+    /// The same for calls that carry a file or a part of one: no time-out while bytes leave this machine.
+    pub s3_sending: aws_sdk_s3::Client,
     pub sqs: aws_sdk_sqs::Client,
     pub iam: aws_sdk_iam::Client,
     pub sns: aws_sdk_sns::Client,
@@ -70,7 +78,8 @@ impl Aws {
     /// # Errors
     /// One sentence that says what to do: no region, no credentials, an expired token, no answer.
     pub async fn connect(target: &Target) -> Result<Self> {
-        let config = load(target).await?;
+        let read_timeout = read_timeout()?;
+        let config = load(target, read_timeout).await?;
         let region = config
             .region()
             .map(ToString::to_string)
@@ -82,7 +91,7 @@ impl Aws {
         check_credentials(&config).await?;
         let (account, clients) = tokio::join!(who_are_we(&config), async {
             // Made while the answer is on its way.
-            Self::of(&config, region)
+            Self::of(&config, region, read_timeout)
         });
         Ok(Self {
             account: account?,
@@ -91,11 +100,26 @@ impl Aws {
     }
 
     /// The clients, of an account that is not known yet.
-    fn of(config: &SdkConfig, region: String) -> Self {
+    fn of(config: &SdkConfig, region: String, read_timeout: Duration) -> Self {
         let endpoint = config.endpoint_url().map(ToOwned::to_owned);
         // Buckets as host names (`bucket.127.0.0.1`) do not resolve on a custom endpoint.
         let s3 = aws_sdk_s3::config::Builder::from(config)
             .force_path_style(endpoint.is_some())
+            .build();
+        // Tests of time-outs set less than the usual, and mean all calls.
+        let sending = if read_timeout < READ_TIMEOUT {
+            read_timeout
+        } else {
+            read_timeout.max(SENDING_TIMEOUT)
+        };
+        let s3_sending = s3
+            .to_builder()
+            .timeout_config(timeouts(sending))
+            .stalled_stream_protection(
+                StalledStreamProtectionConfig::enabled()
+                    .grace_period(STALLED)
+                    .build(),
+            )
             .build();
         let ec2_once = aws_sdk_ec2::config::Builder::from(config)
             .retry_config(RetryConfig::disabled())
@@ -103,6 +127,7 @@ impl Aws {
         Self {
             ec2: aws_sdk_ec2::Client::new(config),
             s3: aws_sdk_s3::Client::from_conf(s3),
+            s3_sending: aws_sdk_s3::Client::from_conf(s3_sending),
             sqs: aws_sdk_sqs::Client::new(config),
             iam: aws_sdk_iam::Client::new(config),
             sns: aws_sdk_sns::Client::new(config),
@@ -112,6 +137,13 @@ impl Aws {
             endpoint,
         }
     }
+}
+
+fn timeouts(read: Duration) -> TimeoutConfig {
+    TimeoutConfig::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .read_timeout(read)
+        .build()
 }
 
 fn read_timeout() -> Result<Duration> {
@@ -131,16 +163,11 @@ fn read_timeout() -> Result<Duration> {
         })
 }
 
-async fn load(target: &Target) -> Result<SdkConfig> {
+async fn load(target: &Target, read_timeout: Duration) -> Result<SdkConfig> {
     let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
         .http_client(http::client())
         .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
-        .timeout_config(
-            TimeoutConfig::builder()
-                .connect_timeout(CONNECT_TIMEOUT)
-                .read_timeout(read_timeout()?)
-                .build(),
-        );
+        .timeout_config(timeouts(read_timeout));
     if let Some(region) = &target.region {
         loader = loader.region(Region::new(region.clone()));
     }

@@ -34,6 +34,7 @@ struct File {
     instances: Option<u32>,
     instance_type: Option<String>,
     slots: Option<String>,
+    disk: Option<u32>,
     ttl: Option<String>,
     sweep: Option<bool>,
     idle: Option<String>,
@@ -97,6 +98,8 @@ pub struct Config {
     pub instance_type: Option<String>,
     /// Files that each instance works on beside each other.
     pub slots: Slots,
+    /// GiB of each worker's disk; `None`: as the image recipe says.
+    pub disk: Option<u32>,
     /// After this long an instance ends itself, whatever it is doing, and the stack expires.
     pub ttl: SignedDuration,
     /// What may happen to the stack when it has expired; decided by the command.
@@ -149,6 +152,11 @@ impl Config {
         if let Some(ttl) = ttl {
             self.ttl = ttl;
         }
+    }
+
+    /// The same for the workers' disks.
+    pub fn override_disk(&mut self, disk: Option<u32>) {
+        self.disk = disk.or(self.disk);
     }
 
     /// The same for the processor architecture.
@@ -249,6 +257,12 @@ fn resolve(file: File) -> Result<Config> {
                 .parse()
                 .map_err(|why| Error::usage(format!("slots = {text:?} is {why}")))?,
         },
+        disk: match file.disk {
+            None => None,
+            Some(gib) => {
+                Some(disk(&gib.to_string()).map_err(|why| Error::usage(format!("disk: {why}")))?)
+            }
+        },
         ttl,
         on_expiry: OnExpiry::default(),
         sweep: file.sweep.unwrap_or(true),
@@ -283,6 +297,18 @@ pub fn parse_ttl(text: &str) -> Result<SignedDuration, String> {
         return Err(format!("{text:?} is over a year"));
     }
     Ok(ttl)
+}
+
+/// Reads a disk's size: whole GiB, 1 to 16,384 (the most that a gp3 volume has).
+///
+/// # Errors
+/// What is wrong with it.
+pub fn disk(text: &str) -> std::result::Result<u32, String> {
+    let number = text.strip_suffix("GiB").unwrap_or(text).trim();
+    match number.parse() {
+        Ok(gib @ 1..=16_384) => Ok(gib),
+        _ => Err(format!("{text:?}: use whole GiB, 1 to 16384")),
+    }
 }
 
 /// The name of a service that workers know.

@@ -1,6 +1,7 @@
 //! One test binary: a file a story.
 
 mod archive;
+mod aws_story;
 mod bad_files;
 mod bad_input;
 mod bakes;

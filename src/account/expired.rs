@@ -144,6 +144,7 @@ mod tests {
     use crate::names::{TAG_EXPIRES, TAG_STACK};
     use crate::resources::image::Image;
     use crate::resources::instance::InstanceState;
+    use crate::resources::instance::tests::instance;
 
     const NOW: &str = "2026-01-02T12:00:00Z";
 
@@ -161,27 +162,6 @@ mod tests {
             .into_iter()
             .chain(end)
             .collect()
-    }
-
-    fn instance(id: &str, state: InstanceState, tags: Tags) -> Instance {
-        Instance {
-            id: id.into(),
-            state,
-            state_reason: None,
-            transition_reason: None,
-            instance_type: "c7i.large".into(),
-            image_id: "ami-1".into(),
-            zone: None,
-            launched: None,
-            private_dns: None,
-            public_ip: false,
-            root_device: None,
-            root_volume: None,
-            profile_arn: None,
-            client_token: None,
-            spot: false,
-            tags,
-        }
     }
 
     fn volume(id: &str, state: &str, tags: Tags) -> Volume {

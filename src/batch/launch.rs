@@ -72,6 +72,7 @@ pub async fn launch(cloud: &Cloud, options: &LaunchOptions) -> Result<Launch> {
         .instance_type
         .clone()
         .unwrap_or_else(|| cloud.config.instance_type_for(&image.architecture));
+    check_disk(cloud.config.disk, &image)?;
     instance_type::check(&cloud.aws, &instance_type, &image.architecture).await?;
     let began = Timestamp::now();
     let launcher = Launcher {
@@ -137,6 +138,21 @@ async fn find_image(cloud: &Cloud, options: &LaunchOptions) -> Result<Image> {
     }
 }
 
+/// EC2 makes no volume that is smaller than its snapshot.
+fn check_disk(disk: Option<u32>, image: &Image) -> Result<()> {
+    let (Some(disk), Some(least)) = (disk, image.volume_size) else {
+        return Ok(());
+    };
+    if disk >= least {
+        return Ok(());
+    }
+    Err(Error::usage(format!(
+        "a disk of {disk} GiB is too small for image {}, which has {least} GiB",
+        image.id
+    ))
+    .hint(format!("use --disk {least} or more, or leave it out")))
+}
+
 struct Launcher<'a> {
     cloud: &'a Cloud,
     options: &'a LaunchOptions,
@@ -182,8 +198,8 @@ impl Launcher<'_> {
             ]),
             on_power_off: OnPowerOff::Terminate,
             root_device: self.image.root_device.clone(),
-            // What EC2 would take by itself; others that speak its protocol want it said.
-            volume_size: self.image.volume_size,
+            // The image's is what EC2 would take by itself; others that speak its protocol want it said.
+            volume_size: self.cloud.config.disk.or(self.image.volume_size),
             volume_type: VOLUME_TYPE.to_owned(),
             tags,
             volume_tags,

@@ -11,6 +11,7 @@
 pub mod bill;
 mod collect;
 mod digest;
+mod early_ends;
 mod estimate;
 pub mod failed;
 mod fetch;
@@ -35,6 +36,7 @@ mod stall;
 pub mod statistics;
 pub mod status;
 pub mod submit;
+mod uplink;
 mod upload;
 pub mod usage;
 mod user_data;

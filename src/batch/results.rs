@@ -15,6 +15,7 @@ use muck_worker::text::quantity;
 use super::bill::none_submitted;
 use super::check_batch_name;
 use super::collect::{Came, Collector, Depths, is_failure};
+use super::early_ends::EarlyEnds;
 use super::estimate::Estimate;
 use super::fetch::disk;
 use super::fleet;
@@ -32,11 +33,14 @@ use super::submit::blocking;
 use crate::cloud::Cloud;
 use crate::error::{Error, Result};
 use crate::event::{BatchProgress, Event};
+use crate::resources::instance::Instance;
 
 /// How long SQS holds a request for a message: also how often the screen and the counts are renewed.
 const POLL: Duration = Duration::from_secs(2);
 /// EC2 is asked this often: its requests are limited by the minute.
 const FLEET_EVERY: Duration = Duration::from_secs(5);
+/// SQS's counts "may not achieve consistency until at least 1 minute after the producers stop sending messages".
+const SETTLED: Duration = Duration::from_mins(1);
 /// How long a dead silence is borne: SQS's counts settle within a minute, and an instance that was
 /// just launched is listed within seconds.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -111,6 +115,7 @@ pub(super) async fn results_by(
         fetcher,
         reports: options.follow_files.then(Reports::default),
         outage: Outage::default(),
+        early_ends: EarlyEnds::default(),
         last_look: None,
         last_estimate: None,
     };
@@ -172,6 +177,7 @@ struct Getting<'a> {
     /// `None`: they are not shown.
     reports: Option<Reports>,
     outage: Outage,
+    early_ends: EarlyEnds,
     /// How full the queues were and how many instances worked when that was last counted.
     last_look: Option<(Depths, u64)>,
     last_estimate: Option<Estimated>,
@@ -222,7 +228,7 @@ impl Getting<'_> {
         let mut watch = Watch::new(options.patience);
         let mut relaunch = Relaunch::default();
         let mut fleet_seen: Option<(Instant, u64)> = None;
-        let mut quiet_looks = 0;
+        let mut empty_since: Option<Instant> = None;
         // Of the messages that came last: fetched while the next ones come.
         let mut came_last = BTreeSet::new();
         loop {
@@ -281,6 +287,7 @@ impl Getting<'_> {
                 Some((when, count)) if when.elapsed() < FLEET_EVERY => count,
                 _ => {
                     let instances = fleet::observe(self.cloud, self.ledger).await?;
+                    self.report_early_ends(&instances)?;
                     let count = instances
                         .iter()
                         .filter(|one| fleet::is_working(one))
@@ -295,8 +302,10 @@ impl Getting<'_> {
                 // How many jobs it has is not known here: it is over when nothing is left to do.
                 let empty = depths.input.visible + depths.input.in_flight == 0
                     && depths.output.visible + depths.output.in_flight == 0;
-                quiet_looks = if empty { quiet_looks + 1 } else { 0 };
-                if quiet_looks >= 3 {
+                let since = empty_since.get_or_insert_with(Instant::now);
+                if !empty {
+                    empty_since = None;
+                } else if since.elapsed() >= SETTLED.min(options.patience) {
                     return Ok(None);
                 }
                 continue;
@@ -342,6 +351,16 @@ impl Getting<'_> {
                 format!("for {seconds} s all queues have been empty and no instance has run")
             }
         }
+    }
+
+    /// Says which instances never came to work, and why.
+    fn report_early_ends(&mut self, instances: &[Instance]) -> Result<()> {
+        let jobs = self.ledger.jobs(self.batch)?;
+        let worked = |id: &str| jobs.iter().any(|job| job.instance.as_deref() == Some(id));
+        for text in self.early_ends.report(instances, worked) {
+            self.cloud.events.warn(text);
+        }
+        Ok(())
     }
 
     /// Tells of the jobs of this batch that came back.

@@ -13,6 +13,7 @@ use muck_worker::MEDIA_PREFIX;
 use muck_worker::message::{InputMessage, MAX_BYTES, Message};
 use muck_worker::preset::{Preset, Presets};
 use muck_worker::text::{printable, quantity, quantity_of};
+use muck_worker::worker::{disk_for, is_too_large_for};
 use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio::task::JoinError;
@@ -24,6 +25,7 @@ use super::upload::{self, Budget, Uploaded};
 use crate::cloud::Cloud;
 use crate::error::{Error, Result};
 use crate::event::{Event, TransferProgress};
+use crate::image::recipe::Recipe;
 use crate::resources::message::{self, BATCH, Queue};
 use crate::stack;
 
@@ -160,6 +162,10 @@ pub(super) async fn submit_by(
         .unwrap_or_else(|| cloud.config.preset.clone());
     let definition = find_preset(&cloud.config.presets, &preset)?;
     let accept = accept(definition, options.all);
+    let disk = match cloud.config.disk {
+        Some(disk) => disk,
+        None => Recipe::unlocked(&cloud.config)?.settings.volume.size,
+    };
     let definition = (!definition.is_builtin()).then(|| definition.definition());
     if let Some(name) = &options.batch {
         check_batch_name(name)?;
@@ -200,6 +206,7 @@ pub(super) async fn submit_by(
         preset: &report.preset.clone(),
         definition,
         salvage: options.salvage || cloud.config.salvage,
+        disk,
         queue_made,
         budget: Budget::default(),
         progress: Progress::new(cloud, &scan.files),
@@ -256,6 +263,8 @@ struct Run<'a> {
     /// Of the user's own preset; workers know the built-in ones.
     definition: Option<String>,
     salvage: bool,
+    /// GiB of the workers' disks.
+    disk: u32,
     queue_made: i64,
     budget: Budget,
     progress: Progress<'a>,
@@ -372,6 +381,15 @@ impl Run<'_> {
     /// Takes one file as far as its message. Errors of the file are an outcome; those of the cloud
     /// or the ledger end the submission.
     async fn one(&self, file: FoundFile, jobs: &std::sync::Mutex<HashSet<i64>>) -> Result<Outcome> {
+        if is_too_large_for(file.bytes, self.disk) {
+            self.progress.file_done(file.bytes);
+            let reason = format!(
+                "can't be converted with a disk of {} GiB: give the instances --disk {}",
+                self.disk,
+                disk_for(file.bytes)
+            );
+            return Ok(Outcome::Failed(LeftOut::new(&file.path, reason)));
+        }
         let prepared = match upload::prepare(&self.budget, &file.path, &file.mime, file.bytes).await
         {
             Ok(prepared) => prepared,

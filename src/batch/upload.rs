@@ -15,6 +15,7 @@ use super::digest::{Digested, Digests, Fingerprint, digest_large};
 use super::ledger::{Batch, Counter, Ledger};
 use super::scan::plain;
 use super::submit::{blocking, broken};
+use super::uplink::Uplink;
 use crate::cloud::Cloud;
 use crate::error::{Error, Result};
 use crate::resources::multipart::{Crc64, MOST_PARTS, Multipart};
@@ -32,14 +33,20 @@ const PART: u64 = 8 * MIB;
 const BUDGET_MIB: u64 = 64;
 const CHANGED: &str = "changed while it was read";
 
-/// Memory for contents that are under way; one permit a MiB.
-pub struct Budget(Arc<Semaphore>);
+/// What all files of a submission share.
+pub struct Budget {
+    /// For contents that are in memory; one permit a MiB.
+    memory: Arc<Semaphore>,
+    uplink: Arc<Uplink>,
+}
 
 impl Default for Budget {
     fn default() -> Self {
-        Self(Arc::new(Semaphore::new(
-            usize::try_from(BUDGET_MIB).unwrap_or(usize::MAX),
-        )))
+        let mib = usize::try_from(BUDGET_MIB).unwrap_or(usize::MAX);
+        Self {
+            memory: Arc::new(Semaphore::new(mib)),
+            uplink: Arc::default(),
+        }
     }
 }
 
@@ -167,7 +174,9 @@ pub async fn store(
     if let Body::Here(body) = &prepared.body
         && content.bytes <= UNASKED
     {
+        let turn = budget.uplink.turn(content.bytes).await?;
         let is_new = object::put_new(cloud, place, content, body.clone()).await?;
+        turn.done();
         ledger.count(batch, Counter::Puts, 1)?;
         if is_new {
             return Ok(Ok(Uploaded::Sent));
@@ -189,7 +198,9 @@ pub async fn store(
     }
     let crcs = match &prepared.body {
         Body::Here(body) => {
+            let turn = budget.uplink.turn(content.bytes).await?;
             object::put(cloud, place, content, body.clone()).await?;
+            turn.done();
             ledger.count(batch, Counter::Puts, 1)?;
             return Ok(Ok(Uploaded::Sent));
         }
@@ -214,7 +225,7 @@ pub async fn store(
 impl Budget {
     async fn of(&self, bytes: u64) -> Result<OwnedSemaphorePermit> {
         let mib = bytes.div_ceil(MIB).clamp(1, BUDGET_MIB);
-        Arc::clone(&self.0)
+        Arc::clone(&self.memory)
             .acquire_many_owned(u32::try_from(mib).unwrap_or(u32::MAX))
             .await
             .map_err(|error| Error::failed("the upload was stopped").because(error))
@@ -258,9 +269,11 @@ async fn in_parts(
             Err(reason) => return Ok(Err(reason)),
         };
         begin += length;
-        let (cloud, upload) = (cloud.clone(), upload.clone());
+        let (cloud, upload, uplink) = (cloud.clone(), upload.clone(), Arc::clone(&budget.uplink));
         sending.spawn(async move {
+            let turn = uplink.turn(length).await?;
             let part = upload.part(&cloud, number, body, crc).await;
+            turn.done();
             drop(permit);
             part
         });

@@ -68,6 +68,7 @@ async fn in_local_cloud(args: &Args, session: &Session, clips: &Path, output: &P
         output: output.as_os_str().to_owned(),
         instances: Some(args.instances),
         instance_type: None,
+        disk: None,
         preset: "ipod".to_owned(),
         service: None,
         all: false,

@@ -19,6 +19,9 @@ pub struct Args {
     /// Files that each instance works on beside each other, or auto: as many as cores and memory carry [default: from muck.toml, else auto]
     #[arg(long, value_name = "auto|N")]
     slots: Option<Slots>,
+    /// Disk of each instance in GiB; a film takes twice its size [default: from muck.toml, else the image's]
+    #[arg(long, value_name = "GIB", value_parser = config::disk)]
+    disk: Option<u32>,
     /// What the instances do with each file: ConvertVideo, or Probe: media facts as JSON, nothing is converted [default: ConvertVideo]
     #[arg(long, value_name = "NAME", value_parser = config::service)]
     service: Option<&'static str>,
@@ -42,6 +45,7 @@ pub struct Args {
 pub async fn run(args: &Args, session: &Session) -> Result<()> {
     let mut config = session.config()?;
     config.override_ttl(args.ttl);
+    config.override_disk(args.disk);
     config.override_architecture(args.architecture.as_deref());
     let cloud = session.connect(config).await?;
     let options = LaunchOptions {

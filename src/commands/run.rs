@@ -44,6 +44,9 @@ pub struct Args {
     /// How to convert [default: from muck.toml, else "web"]
     #[arg(long, short)]
     preset: Option<String>,
+    /// Disk of each instance in GiB; a film takes twice its size [default: from muck.toml, else the image's]
+    #[arg(long, value_name = "GIB", value_parser = config::disk)]
+    disk: Option<u32>,
     /// What is done with each file: ConvertVideo, or Probe: media facts as JSON, nothing is converted [default: ConvertVideo]
     #[arg(long, value_name = "NAME", value_parser = config::service)]
     service: Option<&'static str>,
@@ -82,6 +85,7 @@ pub async fn run(args: &Args, session: &Session) -> Result<()> {
         output: output.into_os_string(),
         instances: args.instances,
         instance_type: args.instance_type.clone(),
+        disk: args.disk,
         preset: preset.clone(),
         service: args.service.map(str::to_owned),
         all: args.all,

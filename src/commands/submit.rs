@@ -27,6 +27,9 @@ pub struct Args {
     /// Convert damaged and truncated files as far as they decode, with a warning
     #[arg(long)]
     salvage: bool,
+    /// Disk in GiB that the instances will have: a film takes twice its size [default: from muck.toml, else the image's]
+    #[arg(long, value_name = "GIB", value_parser = config::disk)]
+    disk: Option<u32>,
     /// The stack shall not expire before this long has passed [default: from muck.toml, else 12h]
     #[arg(long, value_name = "TIME", value_parser = config::parse_ttl)]
     ttl: Option<SignedDuration>,
@@ -35,6 +38,7 @@ pub struct Args {
 pub async fn run(args: &Args, session: &Session) -> Result<()> {
     let mut cloud = session.cloud().await?;
     cloud.config.override_ttl(args.ttl);
+    cloud.config.override_disk(args.disk);
     let options = SubmitOptions {
         results: None,
         paths: args.paths.clone(),

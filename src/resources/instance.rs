@@ -464,8 +464,30 @@ pub async fn ensure_profile(aws: &Aws, instance: &Instance, profile: &str) -> Re
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// An instance of which nothing else is known.
+    pub(crate) fn instance(id: &str, state: InstanceState, tags: Tags) -> Instance {
+        Instance {
+            id: id.into(),
+            state,
+            state_reason: None,
+            transition_reason: None,
+            instance_type: "c7i.large".into(),
+            image_id: "ami-1".into(),
+            zone: None,
+            launched: None,
+            private_dns: None,
+            public_ip: false,
+            root_device: None,
+            root_volume: None,
+            profile_arn: None,
+            client_token: None,
+            spot: false,
+            tags,
+        }
+    }
 
     #[test]
     fn an_instance_is_read_with_its_root_volume_and_tags() {

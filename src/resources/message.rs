@@ -11,9 +11,11 @@ use aws_sdk_sqs::types::{
 use futures::{StreamExt as _, TryStreamExt as _};
 use jiff::Timestamp;
 
+use super::bucket;
 use crate::aws::Cause;
 use crate::cloud::Cloud;
 use crate::error::{Error, Result};
+use crate::wait::{self, Look};
 
 /// SQS takes and gives at most this many messages a call.
 pub const BATCH: usize = 10;
@@ -26,6 +28,9 @@ const CALLS_AT_ONCE: usize = 10;
 const ROUNDS: u32 = 5;
 /// Pause after the first such round; doubled after each.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
+
+/// How long a new queue may be unknown: SQS asks its users to wait a second after CreateQueue.
+const NEW_QUEUE: Duration = Duration::from_secs(5);
 
 /// A queue that exists.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,28 +66,45 @@ pub struct Depth {
 /// # Errors
 /// Says that the stack isn't up if there is none.
 pub async fn open(cloud: &Cloud, name: &str) -> Result<Queue> {
-    let found = cloud.aws.sqs.get_queue_url().queue_name(name).send().await;
-    match found {
+    if let Some(queue) = find(cloud, name).await? {
+        return Ok(queue);
+    }
+    let names = &cloud.names;
+    let not_up = || {
+        Error::failed(format!(
+            "stack {} is not up in {}: there is no queue {name}",
+            names.stack, names.region
+        ))
+        .hint("create it with `muck up`, or name another stack with --stack")
+    };
+    // The rest of the stack is there: the queue may have been created a moment ago.
+    let bucket = bucket::look(&cloud.aws, &names.output_bucket()).await;
+    if !matches!(bucket, Ok(Some(_))) {
+        return Err(not_up());
+    }
+    let what = format!("queue {name}");
+    wait::until(&what, NEW_QUEUE, || async {
+        let queue = find(cloud, name).await?;
+        Ok(queue.map_or_else(|| Look::NotYet("not known yet".to_owned()), Look::Done))
+    })
+    .await
+    .map_err(|_| not_up())
+}
+
+async fn find(cloud: &Cloud, name: &str) -> Result<Option<Queue>> {
+    let call = cloud.aws.sqs.get_queue_url().queue_name(name);
+    match call.send().await.map_err(Cause::from) {
         Ok(found) => {
             let url = found
                 .queue_url
                 .ok_or_else(|| Error::failed(format!("SQS named no address for queue {name}")))?;
-            Ok(Queue {
+            Ok(Some(Queue {
                 name: name.to_owned(),
                 url,
-            })
+            }))
         }
-        Err(error) => {
-            let cause = Cause::from(error);
-            if is_missing(&cause) {
-                return Err(Error::failed(format!(
-                    "stack {} is not up in {}: there is no queue {name}",
-                    cloud.names.stack, cloud.names.region
-                ))
-                .hint("create it with `muck up`, or name another stack with --stack"));
-            }
-            Err(Error::failed(format!("cannot find queue {name}")).because(cause))
-        }
+        Err(cause) if is_missing(&cause) => Ok(None),
+        Err(cause) => Err(Error::failed(format!("cannot find queue {name}")).because(cause)),
     }
 }
 

@@ -114,7 +114,7 @@ impl Multipart {
         let bytes = body.len() as u64;
         let answer = cloud
             .aws
-            .s3
+            .s3_sending
             .upload_part()
             .bucket(&self.bucket)
             .key(&self.key)

@@ -107,7 +107,7 @@ async fn put_if(
 ) -> Result<(), Cause> {
     cloud
         .aws
-        .s3
+        .s3_sending
         .put_object()
         .bucket(place.bucket)
         .key(place.key)

@@ -47,6 +47,8 @@ const DELETED_RECENTLY: [&str; 2] = [
     "AWS.SimpleQueueService.QueueDeletedRecently",
     "QueueDeletedRecently",
 ];
+/// In the message of the error `InvalidParameterValue`.
+const TARGET_UNKNOWN: &str = "Dead letter target does not exist";
 const EXISTS_OTHERWISE: [&str; 2] = ["QueueAlreadyExists", "QueueNameExists"];
 
 async fn url(aws: &Aws, name: &str) -> Result<Option<String>> {
@@ -246,6 +248,10 @@ pub async fn create(
                     });
                 });
                 Ok(Look::NotYet(last_seen.to_owned()))
+            }
+            // SQS says no queue can be named as a target within a second of its creation.
+            Err(cause) if cause.message.contains(TARGET_UNKNOWN) => {
+                Ok(Look::NotYet(cause.to_string()))
             }
             Err(cause) => Err(cannot("create", name, cause)),
         }

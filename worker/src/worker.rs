@@ -30,7 +30,7 @@ use crate::user_data::UserData;
 pub use desk::Desk;
 pub use held::{Held, Stage, Standing};
 pub use leave::{Leaving, Notice};
-pub use space::Space;
+pub use space::{Space, disk_for, is_too_large_for};
 
 use holding::Outcome;
 

@@ -16,9 +16,11 @@ pub struct Job {
     /// Files and folders, sorted. Not all names are text.
     pub paths: Vec<OsString>,
     pub output: OsString,
-    /// `None`: as configured. So is the type.
+    /// `None`: as configured. So are the next two.
     pub instances: Option<u32>,
     pub instance_type: Option<String>,
+    /// GiB of each instance's disk.
+    pub disk: Option<u32>,
     pub preset: String,
     /// `None`: the usual one.
     pub service: Option<String>,
@@ -35,6 +37,7 @@ impl Job {
     /// The stack is made for this job alone: when its time is over, any `muck` may remove it.
     pub fn mark(&self, config: &mut Config) {
         config.override_ttl(Some(SignedDuration::from_secs(self.ttl_seconds)));
+        config.override_disk(self.disk);
         config.on_expiry = if self.keep_image {
             OnExpiry::DeleteButImage
         } else {
@@ -114,6 +117,7 @@ pub(super) mod tests {
             output: "/out".into(),
             instances: None,
             instance_type: None,
+            disk: None,
             preset: "web".into(),
             service: None,
             all: false,

@@ -12,7 +12,7 @@ use super::Worker;
 use super::held::{Held, Stage};
 use super::job_folder::JobFolder;
 use super::request::{Request, Unfit};
-use super::space::NoRoom;
+use super::space::{NoRoom, job_bytes};
 use crate::MEDIA_PREFIX;
 use crate::ffmpeg::INPUT_NAME;
 use crate::message::{InputMessage, Status};
@@ -140,10 +140,9 @@ impl Job<'_> {
             check_sha256(input.sha256.as_deref(), "message", &verdict.input.sha256)?;
             return Ok(verdict);
         }
-        // The output is taken to be as large as the input.
         let space = self.worker.space;
         let _share = space
-            .take(input.size.saturating_mul(2))
+            .take(job_bytes(input.size))
             .await
             .map_err(|why| match why {
                 NoRoom::Never { .. } => Stop::TooLarge(why.to_string()),

@@ -14,6 +14,8 @@ const SPARE_BYTES: u64 = 64 << 20;
 /// 16 GiB takes less.
 const TAKEN_PART: u64 = 8;
 
+const GIB: u64 = 1 << 30;
+
 /// What is promised of a folder's disk.
 #[derive(Debug)]
 pub struct Space {
@@ -109,6 +111,24 @@ fn is_beyond(bytes: u64, all: u64) -> bool {
     bytes > all - all / TAKEN_PART
 }
 
+/// Bytes that a job needs while an input of so many bytes is worked on: for the input, and for results that are as large.
+pub fn job_bytes(input: u64) -> u64 {
+    input.saturating_mul(2)
+}
+
+/// Whether an input of so many bytes can't be worked on with a disk of so many GiB, however empty.
+pub fn is_too_large_for(input: u64, disk_gib: u32) -> bool {
+    let needed = job_bytes(input).saturating_add(SPARE_BYTES);
+    is_beyond(needed, u64::from(disk_gib) * GIB)
+}
+
+/// A disk, in whole GiB, that an input of so many bytes surely fits: boot partition and file system take their part of it.
+pub fn disk_for(input: u64) -> u64 {
+    let needed = job_bytes(input).saturating_add(SPARE_BYTES);
+    let least = needed.div_ceil(TAKEN_PART - 1).saturating_mul(TAKEN_PART);
+    least.saturating_add(least / 16).div_ceil(GIB)
+}
+
 impl Drop for Share<'_> {
     fn drop(&mut self) {
         let mut promised = (self.space.promised.lock()).unwrap_or_else(PoisonError::into_inner);
@@ -145,8 +165,18 @@ mod tests {
 
     #[test]
     fn a_disk_that_is_full_of_other_things_is_the_machine_s_fault() {
-        const GIB: u64 = 1 << 30;
         assert!(!is_beyond(14 * GIB, 16 * GIB));
         assert!(is_beyond(14 * GIB + 1, 16 * GIB));
+    }
+
+    #[test]
+    fn an_input_takes_twice_its_size_of_a_disk() {
+        assert!(!is_too_large_for(6 * GIB, 16));
+        assert!(is_too_large_for(7 * GIB, 16));
+        for input in [1, GIB, 100 * GIB] {
+            let disk = disk_for(input);
+            assert!(!is_too_large_for(input, u32::try_from(disk).expect("fits")));
+        }
+        assert_eq!(disk_for(100 * GIB), 243);
     }
 }
