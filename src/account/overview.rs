@@ -105,9 +105,8 @@ pub(super) async fn row(
     let on_expiry = agreed(named.values());
     let end = end_of_stack(listing, stack, named.values().map(|one| &one.tags));
     let expires = match end {
-        // A call more, for the few that need it.
-        Some(end) if end < now => Some(last_of_run(&cloud, on_expiry, end).await),
-        _ => end,
+        Some(end) => Some(last_of_run(&cloud, on_expiry, end).await),
+        None => None,
     };
     let missing = ResourceKind::STACK
         .into_iter()

@@ -192,7 +192,7 @@ pub(super) async fn whole_job(
     let outcome = tokio::select! {
         outcome = run.convert(&mut summary) => outcome,
         () = interrupts.next() => {
-            cloud.events.warn("interrupted: tearing down; Ctrl-C again leaves things as they are");
+            cloud.events.warn("interrupted: ending the run; Ctrl-C again ends it sooner, and keeps what is converted");
             Err(Error::new(Kind::Interrupted, "interrupted"))
         }
     };

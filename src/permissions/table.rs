@@ -172,11 +172,11 @@ const RENEW: &[Need] = &[need(
 )];
 
 /// The same while a command waits.
-const RENEW_LATER: &[Need] = &[need(
-    &["s3:GetBucketTagging", "s3:PutBucketTagging"],
-    &[OUTPUT_BUCKET],
-)
-.only("the stack's end is moved on only by a command that works for longer")];
+const RENEW_LATER: &[Need] = &[
+    need(&["s3:GetBucketTagging"], &[OUTPUT_BUCKET]),
+    need(&["s3:PutBucketTagging"], &[OUTPUT_BUCKET])
+        .only("a stack that ends later than the command needs it to is left alone"),
+];
 
 /// Starting any instance of ours.
 const START: &[Need] = &[

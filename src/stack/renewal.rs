@@ -15,7 +15,7 @@ use crate::resources::{Attributes, bucket};
 /// more tries.
 const EVERY: Duration = Duration::from_hours(1);
 /// The first time: a command that fails at once has nothing to renew.
-const FIRST: Duration = Duration::from_secs(10);
+const FIRST: Duration = Duration::from_secs(1);
 /// After a failure: the network may be away for a while.
 const AGAIN: Duration = Duration::from_mins(1);
 

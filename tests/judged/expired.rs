@@ -252,7 +252,13 @@ fn a_run_that_left_converted_files_is_kept_for_three_days_without_compute(judge:
         .map(|stack| (stack["stack"].as_str(), stack["expired"].as_bool()))
         .collect();
     assert_eq!(expired, [(Some("left"), Some(true))]);
-    sdk.muck_elsewhere(&["down", "--all-expired", "--all-regions", "--yes"])
-        .exits(0)
-        .says(&["nothing is left of stack left"]);
+    sdk.muck_elsewhere(&[
+        "down",
+        "--all-expired",
+        "--all-regions",
+        "--yes",
+        "--no-sweep",
+    ])
+    .exits(0)
+    .says(&["nothing is left of stack left"]);
 }
