@@ -207,6 +207,59 @@ fn a_failing_script_says_its_step_and_last_words() {
     assert_pieces(&account, 1, "the mended recipe");
 }
 
+/// The part of the shipped `check.sh` that stands for the power-off of a boot that hangs.
+fn shipped_check_of_the_timer() -> String {
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("images/converter/check.sh");
+    let check = std::fs::read_to_string(shipped).expect("the shipped check");
+    let (before, rest) = check
+        .split_once("# As Debian runs")
+        .expect("the begin of the check");
+    let (_, rest) = rest.split_once("# The power-off").expect("the part");
+    let (part, _) = rest.split_once("# ffmpeg will run").expect("its end");
+    format!("{before}# The power-off{part}")
+}
+
+#[test]
+fn the_image_powers_off_a_boot_that_hangs() {
+    let (world, _account) = world_with(&shipped_check_of_the_timer());
+    let baked = world.muck(&["bake", "--local", "--json"]).exits(0).json();
+    let image = baked["image_id"].as_str().expect("an id");
+    let manifest = world
+        .muck(&["images", "show", image, "--manifest", "--local"])
+        .exits(0)
+        .stdout;
+    for line in [
+        " /etc/systemd/system/muck-time-to-live.timer",
+        " /etc/systemd/system/muck-power-off.service",
+        " /etc/systemd/system/sysinit.target.wants/muck-time-to-live.timer => ../muck-time-to-live.timer",
+    ] {
+        assert!(
+            manifest.lines().any(|one| one.ends_with(line)),
+            "no {line:?} in\n{manifest}"
+        );
+    }
+}
+
+#[test]
+fn an_image_whose_power_off_is_not_enabled_or_not_valid_is_refused() {
+    let unit = "/etc/systemd/system/muck-power-off.service";
+    for (spoil, says) in [
+        (
+            "rm /etc/systemd/system/sysinit.target.wants/muck-time-to-live.timer".to_owned(),
+            "muck-time-to-live.timer is not enabled",
+        ),
+        (
+            format!("sed -i s/poweroff-force/later/ {unit}"),
+            "systemd refuses muck-time-to-live.timer or its service",
+        ),
+    ] {
+        let check = format!("{spoil}\n{}", shipped_check_of_the_timer());
+        let (world, account) = world_with(&check);
+        world.muck(&["bake", "--local"]).exits(1).says(&[says]);
+        assert_pieces(&account, 0, &spoil);
+    }
+}
+
 #[test]
 fn an_interrupted_bake_removes_its_builder() {
     let (world, account) = world_with("sleep 600\n");
@@ -255,7 +308,10 @@ fn a_script_that_hangs_ends_at_its_deadline() {
     let (world, account) = world_with("echo 'and now nothing more'\nsleep 600\n");
     let path = world.work().join("recipe/image.toml");
     let settings = std::fs::read_to_string(&path).expect("the recipe");
-    let shorter = settings.replace("deadline = \"30m\"", "deadline = \"2m\"");
+    let shorter = settings.replace(
+        "[builder]\ndeadline = \"30m\"",
+        "[builder]\ndeadline = \"2m\"",
+    );
     assert_ne!(settings, shorter, "the recipe's deadline has changed");
     world.file("recipe/image.toml", shorter);
     world.muck(&["bake", "--local"]).exits(1).says(&[

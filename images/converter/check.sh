@@ -13,6 +13,15 @@ worker=${DESTDIR:-}/usr/local/bin/muck-worker
 "$worker" --version ||
     fail "muck-worker does not run here: it is for another architecture, or linked to a newer C library (\`make build\` links it statically)"
 
+# The power-off of an instance whose boot hangs: enabled, and valid to systemd where it can be asked.
+timer=${DESTDIR:-}/etc/systemd/system/muck-time-to-live.timer
+[ "${DESTDIR:-}/etc/systemd/system/sysinit.target.wants/muck-time-to-live.timer" -ef "$timer" ] ||
+    fail "muck-time-to-live.timer is not enabled: an instance whose boot hangs would run for ever"
+if command -v systemd-analyze >/dev/null; then
+    systemd-analyze verify --man=no --recursive-errors=no "$timer" "${timer%/*}/muck-power-off.service" ||
+        fail "systemd refuses muck-time-to-live.timer or its service"
+fi
+
 # ffmpeg will run in a jail; the worker tries it, where the jobs will be, or says that it was told to do without.
 jail=$("$worker" --check-jail --work-dir "${DESTDIR:-}/var/tmp") || fail "ffmpeg can't be jailed here"
 printf '%s\n' "$jail" | sed -n 1p

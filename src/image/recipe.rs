@@ -26,6 +26,14 @@ const SHORTEST_DEADLINE: SignedDuration = SignedDuration::from_mins(2);
 /// A presigned URL lives for a week at most (S3), and no bake needs a day.
 const LONGEST_DEADLINE: SignedDuration = SignedDuration::from_hours(24);
 
+/// A boot that takes longer hangs: on EC2 it takes a minute, and the waits in it that have a limit end earlier
+/// (cloud-init's for metadata after four minutes, networkd's for an address after two).
+const DEFAULT_BOOT_DEADLINE: SignedDuration = SignedDuration::from_mins(30);
+/// A shorter one would end instances that boot while those waits run out one after the other.
+const SHORTEST_BOOT_DEADLINE: SignedDuration = SignedDuration::from_mins(5);
+/// What hangs is billed until then.
+const LONGEST_BOOT_DEADLINE: SignedDuration = SignedDuration::from_hours(12);
+
 /// `image.toml`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -39,7 +47,18 @@ pub struct Settings {
     #[serde(default)]
     pub archive: Option<Archive>,
     pub volume: Volume,
+    #[serde(default)]
+    boot: Boot,
     pub builder: Builder,
+}
+
+/// How an instance of the image boots.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Boot {
+    /// E.g. `30m`; see [`Recipe::boot_deadline`].
+    #[serde(default)]
+    deadline: Option<String>,
 }
 
 /// Debian's archive as it was at a time: URLs in which `{timestamp}` stands for it.
@@ -108,6 +127,9 @@ pub struct Recipe {
     pub check: String,
     /// How long a bake may take; the builder powers itself off after it.
     pub deadline: Duration,
+    /// How long after power-on an instance of the image may take to reach `/etc/rc.local`; it powers itself off
+    /// after that, whatever cloud-init and the network do.
+    pub boot_deadline: Duration,
     /// What all of it was resolved to; `None`: the newest of everything.
     pub locked: Option<Locked>,
 }
@@ -183,11 +205,22 @@ impl Recipe {
                 "builder.deadline must be between 2 minutes and 24 hours",
             ));
         }
+        let boot_deadline = config::duration(
+            "boot.deadline",
+            settings.boot.deadline.as_deref(),
+            DEFAULT_BOOT_DEADLINE,
+        )?;
+        if !(SHORTEST_BOOT_DEADLINE..=LONGEST_BOOT_DEADLINE).contains(&boot_deadline) {
+            return Err(Error::usage(
+                "boot.deadline must be between 5 minutes and 12 hours",
+            ));
+        }
         Ok(Self {
             settings,
             provision: provision.to_owned(),
             check: check.to_owned(),
             deadline: deadline.unsigned_abs(),
+            boot_deadline: boot_deadline.unsigned_abs(),
             locked: None,
         })
     }
@@ -249,7 +282,7 @@ impl Recipe {
     }
 
     /// Hex SHA-256 over all that decides what is in the image: base image, rendered provision script (which
-    /// holds `check.sh` and the lock's packages), rc.local, worker binary, package pins, architecture and volume.
+    /// holds `check.sh`, the units and the lock's packages), rc.local, worker binary, package pins, architecture and volume.
     ///
     /// `base` is `owner/name` of the base image: its id differs from region to region. What differs from
     /// bake to bake (presigned URLs, where packages come from) is not in it.
@@ -379,6 +412,24 @@ mod tests {
         assert_eq!(recipe.settings.base.owner, "136693071363");
         assert_eq!(recipe.settings.package_specs(), ["bubblewrap", "ffmpeg"]);
         assert_eq!(recipe.deadline, Duration::from_mins(30));
+        assert_eq!(recipe.boot_deadline, Duration::from_mins(30));
+    }
+
+    #[test]
+    fn a_boot_has_between_5_minutes_and_12_hours() {
+        let with = |deadline: &str| {
+            let changed = SETTINGS.replace(
+                "[boot]\ndeadline = \"30m\"",
+                &format!("[boot]\ndeadline = \"{deadline}\""),
+            );
+            assert_ne!(changed, SETTINGS, "the shipped recipe has changed");
+            Recipe::new(&changed, PROVISION, CHECK).map(|recipe| recipe.boot_deadline)
+        };
+        assert_eq!(with("45m").expect("valid"), Duration::from_mins(45));
+        for refused in ["4m", "13h", "soon"] {
+            let error = with(refused).expect_err("out of bounds");
+            assert!(error.to_string().contains("boot.deadline"), "{error}");
+        }
     }
 
     #[test]
@@ -399,7 +450,8 @@ mod tests {
             digest(&built_in(), "ami-2", "a"),
             digest(&built_in(), "ami-1", "b"),
         ];
-        let changes: [Change; 9] = [
+        let changes: [Change; 10] = [
+            |recipe| recipe.boot_deadline = Duration::from_mins(31),
             |recipe| recipe.settings.architecture = "arm64".into(),
             |recipe| recipe.settings.volume.size += 1,
             |recipe| recipe.settings.volume.kind = "io2".into(),

@@ -14,10 +14,15 @@ use crate::resources::run_instances::USER_DATA_MAX;
 use crate::template;
 
 const RC_LOCAL: &str = include_str!("../../templates/rc.local.hbs");
+const TIME_TO_LIVE_TIMER: &str = include_str!("../../templates/time-to-live.timer.hbs");
+const POWER_OFF_SERVICE: &str = include_str!("../../templates/power-off.service");
 
 /// The power-off that rc.local arms before it knows the instance's own time to live: the default of
 /// `ttl` in muck.toml. It must not depend on that setting, or each would need an image of its own.
 const RC_LOCAL_MAX: Duration = Duration::from_hours(12);
+
+/// The lines that end the provisioning script's here documents.
+const HERE_DOCUMENT_ENDS: [&str; 4] = ["MUCK_RC_LOCAL", "MUCK_UNIT", "MUCK_CHECK", "MUCK_PINS"];
 
 /// What differs from bake to bake: from where the builder gets the worker, and where its report goes.
 #[derive(Debug, Clone)]
@@ -71,13 +76,10 @@ pub fn provision(recipe: &Recipe, transfers: &Transfers) -> Result<String> {
     let rc_local = rc_local()?;
     // Each ends the text that stands between the two lines with this word.
     for (name, text) in [("rc.local", &rc_local), ("check.sh", &recipe.check)] {
-        if !text.ends_with('\n')
-            || text
-                .lines()
-                .any(|line| matches!(line, "MUCK_RC_LOCAL" | "MUCK_CHECK" | "MUCK_PINS"))
-        {
+        if !text.ends_with('\n') || text.lines().any(|line| HERE_DOCUMENT_ENDS.contains(&line)) {
             return Err(Error::usage(format!(
-                "{name} of the image recipe must end with a line break and hold no line MUCK_RC_LOCAL, MUCK_CHECK or MUCK_PINS"
+                "{name} of the image recipe must end with a line break and hold no line {}",
+                HERE_DOCUMENT_ENDS.join(" or ")
             )));
         }
     }
@@ -98,6 +100,8 @@ pub fn provision(recipe: &Recipe, transfers: &Transfers) -> Result<String> {
         "worker_sha256": transfers.worker_sha256,
         "report_url": transfers.report_url,
         "rc_local": rc_local,
+        "time_to_live_timer": time_to_live_timer(recipe.boot_deadline)?,
+        "power_off_service": POWER_OFF_SERVICE,
         "check": recipe.check,
         "architecture": recipe.settings.architecture,
         "base": transfers.base,
@@ -137,6 +141,15 @@ pub fn rc_local() -> Result<String> {
         "rc.local.hbs",
         RC_LOCAL,
         &json!({ "max_minutes": minutes(RC_LOCAL_MAX) }),
+    )
+}
+
+/// The timer that powers an instance off whose boot does not reach `rc.local` within `boot_deadline`.
+fn time_to_live_timer(boot_deadline: Duration) -> Result<String> {
+    template::render(
+        "time-to-live.timer.hbs",
+        TIME_TO_LIVE_TIMER,
+        &json!({ "boot_minutes": minutes(boot_deadline) }),
     )
 }
 
@@ -243,6 +256,37 @@ mod tests {
             assert!(commands[0].starts_with("shutdown -h +"), "{}", commands[0]);
         }
         assert!(rendered().contains("shutdown -h +30\n"));
+    }
+
+    #[test]
+    fn a_boot_that_hangs_is_powered_off_without_cloud_init_and_network() {
+        let mut recipe = Recipe::load(None).expect("valid");
+        recipe.boot_deadline = Duration::from_mins(45);
+        let script = provision(&recipe, &Transfers::placeholders(&sum())).expect("renders");
+        let timer = time_to_live_timer(recipe.boot_deadline).expect("renders");
+        assert!(script.contains(&timer) && script.contains(POWER_OFF_SERVICE));
+        for line in [
+            "DefaultDependencies=no",
+            "Before=sysinit.target",
+            "OnBootSec=45min",
+            "Unit=muck-power-off.service",
+            "WantedBy=sysinit.target",
+        ] {
+            assert!(timer.lines().any(|one| one == line), "no {line} in {timer}");
+        }
+        // An orderly power-off waits for ever for units whose stop has no limit.
+        assert!(POWER_OFF_SERVICE.contains("\nSuccessAction=poweroff-force\n"));
+        for unit in [&timer, POWER_OFF_SERVICE] {
+            for line in unit.lines().filter(|line| !line.starts_with('#')) {
+                let waits = ["After=", "Requires=", "network"];
+                assert!(!waits.iter().any(|word| line.contains(word)), "{line}");
+            }
+        }
+        // rc.local replaces it by the instance's own time, known or not.
+        assert_eq!(
+            rc_local().expect("renders").matches("\n    arm ").count(),
+            2
+        );
     }
 
     #[test]

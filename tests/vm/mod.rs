@@ -18,6 +18,7 @@ use serde_json::Value;
 
 use self::base::Base;
 use self::disk::Disk;
+use self::machine::{Accelerator, Credential, accelerator};
 use self::rig::Rig;
 use crate::harness::World;
 use crate::harness::media::probe;
@@ -89,6 +90,118 @@ fn a_builder_past_its_deadline_says_where_it_was() {
     rig.muck(&["down", "--yes"]);
 }
 
+/// A cloud-init that hangs keeps `rc.local` from running, and hears no signal when the machine goes off. Alongside, an
+/// instance whose worker hangs outlives the boot's limit, because its own time to live is longer.
+#[test]
+#[ignore = "boots virtual machines for up to an hour: make test-vm"]
+fn a_hanging_cloud_init_does_not_keep_the_machine_on() {
+    const SLACK: Duration = Duration::from_mins(5);
+    // Emulated, a boot to rc.local takes minutes.
+    let boot_deadline = match accelerator() {
+        Accelerator::Kvm => Duration::from_mins(5),
+        Accelerator::Emulation => Duration::from_mins(12),
+    };
+    let rig = Rig::new("hangs", Base::ensure());
+    recipe_without_packages(rig.world(), boot_deadline);
+    rig.muck(&["up"]);
+    let baked: Value = serde_json::from_str(&rig.muck(&["bake", "--json"])).expect("JSON");
+    let image = baked["image_id"].as_str().expect("an id").to_owned();
+    let expires = Timestamp::now() + boot_deadline + 2 * SLACK;
+    // All that rc.local reads of it.
+    let user_data = format!("Expires: {}\n", muck_worker::dates::write(expires));
+    rig.driver().boot_with(worker_that_hangs());
+    let working = rig.launch(&image, &user_data);
+    let began = Instant::now();
+    rig.wait("to the first word of a machine", &working, SLACK, || {
+        !rig.console(&working).is_empty()
+    });
+    rig.driver().boot_with(cloud_init_that_hangs());
+    let hanging = rig.launch(&image, &user_data);
+    let hung = Instant::now();
+    let limit = boot_deadline + SLACK;
+    rig.wait(
+        "from launch to cloud-init that hangs",
+        &hanging,
+        limit,
+        || rig.console(&hanging).contains("cloud-init hangs"),
+    );
+    rig.wait(
+        "from launch to a worker that hangs",
+        &working,
+        limit,
+        || rig.console(&working).contains("hanging"),
+    );
+    rig.wait("from there to power-off", &hanging, limit, || {
+        !rig.instances().contains(&hanging)
+    });
+    let lived = hung.elapsed();
+    say(&format!(
+        "the boot that hangs: off after {:.0} s",
+        lived.as_secs_f64()
+    ));
+    let console = rig.console(&hanging);
+    assert!(console.contains(POWER_DOWN), "it did not power off");
+    assert!(
+        console.contains("muck: the boot or the time to live is over its limit"),
+        "something else powered it off"
+    );
+    assert!(!console.contains("muck-worker"), "rc.local ran");
+    assert!(lived >= boot_deadline, "off before the boot's limit");
+
+    // Beyond the boot's limit and what a power-off may take, it is on: rc.local has replaced the limit.
+    std::thread::sleep((limit + Duration::from_mins(1)).saturating_sub(began.elapsed()));
+    assert!(
+        rig.instances().contains(&working),
+        "off at the boot's limit"
+    );
+    rig.wait("from there to power-off", &working, BOOT_LIMIT, || {
+        rig.instances().is_empty()
+    });
+    let late = Timestamp::now().as_second() - expires.as_second();
+    say(&format!(
+        "the worker that hangs: off {late} s after its time"
+    ));
+    assert!((0..10 * 60).contains(&late), "off {late} s after its time");
+    rig.driver().boot_with(Vec::new());
+    rig.muck(&["down", "--yes"]);
+}
+
+/// Hears no signal, as a process does that waits for a file system of the network.
+fn cloud_init_that_hangs() -> Vec<Credential> {
+    vec![(
+        "systemd.unit-dropin.cloud-init-network.service~hangs".to_owned(),
+        "[Service]\nExecStart=\nStandardOutput=journal+console\n\
+         ExecStart=/bin/sh -c 'trap \"\" HUP INT TERM; echo cloud-init hangs; while :; do sleep 1; done'\n"
+            .to_owned(),
+    )]
+}
+
+/// The shipped recipe without packages and check, which an emulated machine needs half an hour for.
+fn recipe_without_packages(world: &World, boot_deadline: Duration) {
+    shipped_recipe_with_more_time(world);
+    let folder = world.work().join("recipe");
+    let change = |name: &str, from: &str, to: &str| {
+        let text = std::fs::read_to_string(folder.join(name)).expect("the recipe");
+        let changed = text.replace(from, to);
+        assert_ne!(
+            text, changed,
+            "{from:?} is not in {name}: change this test too"
+        );
+        world.file(&format!("recipe/{name}"), changed);
+    };
+    change(
+        "provision.sh.hbs",
+        "    apt-get -q -y",
+        "    : apt-get -q -y",
+    );
+    change(
+        "image.toml",
+        "[boot]\ndeadline = \"30m\"",
+        &format!("[boot]\ndeadline = \"{}m\"", boot_deadline.as_secs() / 60),
+    );
+    world.file("recipe/check.sh", "exit 0\n");
+}
+
 fn shipped_recipe_with_more_time(world: &World) {
     let shipped = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("images/converter");
     for entry in std::fs::read_dir(shipped).expect("the shipped recipe") {
@@ -96,8 +209,8 @@ fn shipped_recipe_with_more_time(world: &World) {
         let text = std::fs::read_to_string(&path).expect("text");
         let name = path.file_name().expect("name").to_str().expect("UTF-8");
         let more = text.replace(
-            "deadline = \"30m\"",
-            &format!("deadline = \"{BUILDER_DEADLINE}\""),
+            "[builder]\ndeadline = \"30m\"",
+            &format!("[builder]\ndeadline = \"{BUILDER_DEADLINE}\""),
         );
         assert!(
             name != "image.toml" || more != text,
@@ -142,6 +255,14 @@ fn bakes(rig: &Rig) -> String {
     );
     assert_eq!(disk.read("/etc/machine-id"), "", "a machine id is left");
     assert_eq!(disk.mode("/etc/rc.local"), Some(0o755));
+    assert_eq!(
+        disk.names("/etc/systemd/system/sysinit.target.wants")
+            .iter()
+            .filter(|name| *name == "muck-time-to-live.timer")
+            .count(),
+        1,
+        "nothing powers off a boot that hangs"
+    );
     assert_eq!(disk.mode("/usr/local/bin/muck-worker"), Some(0o755));
     assert!(
         !disk.exists("/var/lib/systemd/random-seed"),
@@ -239,13 +360,11 @@ fn expired_powers_off_at_once(rig: &Rig, image: &str, user_data: &str) -> Durati
     took
 }
 
-/// A worker that hears no signal must not keep the machine on: neither for ever, as `rc.local`'s unit
-/// would let it, nor for the half hour after which systemd gives up an orderly power-off.
-fn time_to_live_ends_a_worker_that_hangs(rig: &Rig, image: &str, user_data: &str, boot: Duration) {
+fn worker_that_hangs() -> Vec<Credential> {
     const HANGS: &str =
         "#!/bin/sh\\ntrap \"\" HUP INT TERM\\necho hanging\\nwhile :; do sleep 1; done\\n";
     // Not in /run, from which nothing can be executed.
-    rig.driver().boot_with(vec![
+    vec![
         (
             "tmpfiles.extra".to_owned(),
             format!("f+ /var/lib/hangs 0755 root root - {HANGS}\n"),
@@ -254,7 +373,13 @@ fn time_to_live_ends_a_worker_that_hangs(rig: &Rig, image: &str, user_data: &str
             "systemd.unit-dropin.rc-local.service~hangs".to_owned(),
             "[Service]\nBindReadOnlyPaths=/var/lib/hangs:/usr/local/bin/muck-worker\n".to_owned(),
         ),
-    ]);
+    ]
+}
+
+/// A worker that hears no signal must not keep the machine on: neither for ever, as `rc.local`'s unit
+/// would let it, nor for the half hour after which systemd gives up an orderly power-off.
+fn time_to_live_ends_a_worker_that_hangs(rig: &Rig, image: &str, user_data: &str, boot: Duration) {
+    rig.driver().boot_with(worker_that_hangs());
     // Its worker is up by then.
     let lives = boot * 3 / 2;
     let expires = Timestamp::now() + lives;
