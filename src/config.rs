@@ -106,7 +106,7 @@ pub struct Config {
     pub on_expiry: OnExpiry,
     /// Look, beside each command, for what has expired, and remove it.
     pub sweep: bool,
-    /// How long both queues' counts must be 0 before a worker ends.
+    /// How long no message must wait before a worker ends; one stays until none is in flight either.
     pub idle: SignedDuration,
     /// Told by mail when a worker starts and stops.
     pub email: Option<String>,

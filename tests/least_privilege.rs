@@ -37,6 +37,7 @@ fn each_permission_of_the_worker_is_needed() {
         (Work::Unreadable, &[Outcome::DeadLetter]),
         (Work::Slow, &[Outcome::Progress, Outcome::Status]),
         (Work::Broken, &[Outcome::BackAtOnce]),
+        (Work::Spare, &[Outcome::Keeper]),
     ] {
         let (mails, before) = (stage.mails(), stage.faults.last_call());
         stage.send(work);
@@ -45,6 +46,7 @@ fn each_permission_of_the_worker_is_needed() {
             || match work {
                 // Left to itself it would take the message again and again.
                 Work::Broken => stage.gave_back(before),
+                Work::Spare => stage.came(Outcome::Keeper, mails),
                 _ => worker.has_ended(),
             },
             || format!("{work:?}:\n{}", stage.log()),

@@ -27,6 +27,7 @@ mod least_privilege;
 mod lifecycle_bench;
 mod many_results;
 mod no_namespaces;
+mod one_keeper;
 mod packages;
 mod permissions;
 mod policies;

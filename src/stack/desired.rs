@@ -272,7 +272,7 @@ mod tests {
             let policy: serde_json::Value =
                 serde_json::from_str(&role_in("eu-west-1", mails)[role::POLICY]).expect("JSON");
             let statements = policy["Statement"].as_array().expect("a list");
-            assert_eq!(statements.len(), 7 + usize::from(mails));
+            assert_eq!(statements.len(), 8 + usize::from(mails));
             for statement in statements {
                 let condition = &statement["Condition"];
                 assert_eq!(

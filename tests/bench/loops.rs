@@ -105,6 +105,7 @@ fn a_waiting_worker() {
             store: &S3Store::new(aws::s3(&config), &data.account),
             clock: &SystemClock,
             data: &data,
+            name: "bench",
             machine: &Machine {
                 host: "bench".to_owned(),
                 instance_id: None,

@@ -13,6 +13,8 @@ pub(super) enum Work {
     Slow,
     /// A clip whose verdict is none: the message goes back.
     Broken,
+    /// None, while another worker has a message and no worker is the keeper any more.
+    Spare,
 }
 
 /// What comes of it.
@@ -29,6 +31,8 @@ pub(super) enum Outcome {
     Progress,
     /// The message waits for another worker, and not for the end of this one's hold.
     BackAtOnce,
+    /// This worker is the keeper: it has taken the lease that another had given up.
+    Keeper,
 }
 
 /// Shows that a permission is needed: what does not come of which work, and after how many refusals that is
@@ -46,6 +50,9 @@ pub(super) fn scenario(action: &str, resource: &str) -> Option<Scenario> {
         "s3:PutObject" if !input && (is("/media/*") || is("/verdicts/*")) => {
             Scenario(Work::Clip, Outcome::Status, 1)
         }
+        // Writing shows that there is a lease, and reading, whose it is.
+        "s3:GetObject" if is("/keeper.json") => Scenario(Work::Spare, Outcome::Keeper, 2),
+        "s3:PutObject" if is("/keeper.json") => Scenario(Work::Spare, Outcome::Keeper, 1),
         "sqs:ReceiveMessage" | "sqs:GetQueueAttributes" if input => {
             Scenario(Work::Clip, Outcome::Status, 1)
         }

@@ -1,9 +1,11 @@
 //! A stack, a worker with its role's credentials, and what comes of the work.
 
+use std::cell::RefCell;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use muck_worker::worker::KEEPER_KEY;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
@@ -34,6 +36,8 @@ pub(super) struct Stage {
     message: String,
     endpoint: String,
     pub(super) console: String,
+    /// Receipt of the message that another worker would have.
+    held: RefCell<Option<String>>,
     pub(super) world: World,
 }
 
@@ -77,6 +81,7 @@ impl Stage {
             endpoint: status["endpoint"].as_str().expect("a URL").to_owned(),
             faults: Faults::of(&world),
             sdk,
+            held: RefCell::default(),
             user_data,
             message,
             console,
@@ -127,6 +132,12 @@ impl Stage {
                     self.sdk.run(call.send()).expect("puts");
                 }
             }
+            Work::Spare => {
+                let lease = br#"{"version":1,"holder":"x","renewals":1,"released":true,"at":"2007-02-21T01:28:14Z"}"#;
+                let body = aws_sdk_s3::primitives::ByteStream::from_static(lease);
+                let call = s3.put_object().bucket(&bucket).key(KEEPER_KEY).body(body);
+                self.sdk.run(call.send()).expect("puts");
+            }
             Work::Again | Work::Unreadable => {}
         }
         match work {
@@ -140,7 +151,7 @@ impl Stage {
                 "service": "sqs", "action": "ReceiveMessage", "principal": "role", "nth": 2, "times": 1000,
                 "fault": {"kind": "throttle"}
             }])),
-            Work::Clip | Work::Again | Work::Unreadable => {}
+            Work::Clip | Work::Again | Work::Unreadable | Work::Spare => {}
         }
         let body = match work {
             Work::Unreadable => "no header at all",
@@ -152,6 +163,15 @@ impl Stage {
             .send_message()
             .queue_url(self.sdk.queue_url(STACK, "input"));
         self.sdk.run(call.message_body(body).send()).expect("sends");
+        if work == Work::Spare {
+            let call = self.sdk.sqs.receive_message();
+            let call = call
+                .queue_url(self.sdk.queue_url(STACK, "input"))
+                .visibility_timeout(3600);
+            let taken = self.sdk.run(call.send()).expect("a message").messages;
+            let receipt = taken.and_then(|mut all| all.pop()?.receipt_handle);
+            *self.held.borrow_mut() = Some(receipt.expect("a receipt"));
+        }
     }
 
     pub(super) fn start_worker(&self) -> Worker {
@@ -223,11 +243,25 @@ impl Stage {
             Outcome::Log => !self.stored("logs/").is_empty(),
             Outcome::Progress => !self.stored("progress/").is_empty(),
             Outcome::BackAtOnce => counts(&self.sdk, "input")[0] > 0,
+            Outcome::Keeper => {
+                let call = self.sdk.s3.get_object().key(KEEPER_KEY);
+                let call = call.bucket(Sdk::bucket(STACK, "output"));
+                let text = self.sdk.run(async {
+                    let body = call.send().await.expect("a lease").body;
+                    body.collect().await.expect("reads").to_vec()
+                });
+                !String::from_utf8_lossy(&text).contains(r#""holder":"x""#)
+            }
         }
     }
 
     /// Takes everything out of the queues, what is held by nobody any more too.
     pub(super) fn drain(&self) {
+        if let Some(receipt) = self.held.take() {
+            let call = self.sdk.sqs.delete_message().receipt_handle(receipt);
+            let call = call.queue_url(self.sdk.queue_url(STACK, "input"));
+            self.sdk.run(call.send()).expect("deletes");
+        }
         let start = Instant::now();
         while waiting(&self.sdk, "input") > 0 {
             take_all(&self.sdk, "input");

@@ -256,6 +256,7 @@ async fn work(
         clock: &SystemClock,
         data,
         machine,
+        name,
         space: &space,
         desk: &desk,
         hold: Duration::from_secs(args.hold),
@@ -314,6 +315,7 @@ async fn check_jail(args: &Args) -> ExitCode {
 fn describe(ended: Ended) -> &'static str {
     match ended {
         Ended::Idle => "no more work",
+        Ended::Spare => "no message waits, and another worker stays for those in work",
         Ended::Expired => "the time is over",
         Ended::Stopped => "asked to leave",
     }

@@ -46,6 +46,23 @@ pub enum StoreError {
     },
 }
 
+/// A short text that was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Note {
+    pub text: String,
+    /// Its entity tag, which changes with each write.
+    pub tag: String,
+}
+
+/// What a write under a condition expects to replace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expected<'a> {
+    /// Nothing.
+    Absent,
+    /// What has this entity tag.
+    Tag(&'a str),
+}
+
 /// Where content lies.
 #[async_trait]
 pub trait Store: Send + Sync {
@@ -74,6 +91,17 @@ pub trait Store: Send + Sync {
         text: &str,
         mime: &str,
     ) -> Result<(), StoreError>;
+    /// Reads a short text. `None`: there is none, or the role must not read it.
+    async fn read_note(&self, bucket: &str, key: &str) -> Result<Option<Note>, StoreError>;
+    /// Writes a short text in the place of what is expected there. Returns its entity tag; `None` if something else is
+    /// there, or another writes at this moment.
+    async fn replace_note(
+        &self,
+        bucket: &str,
+        key: &str,
+        text: &str,
+        expected: Expected<'_>,
+    ) -> Result<Option<String>, StoreError>;
     /// Reads a verdict, if there is one.
     async fn verdict(&self, bucket: &str, key: &str) -> Result<Option<String>, StoreError>;
     /// Writes a verdict if there is none yet; tells whether this one was the first.

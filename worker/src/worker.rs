@@ -7,6 +7,7 @@ mod held;
 mod holding;
 mod job;
 mod job_folder;
+mod keeper;
 mod leave;
 mod request;
 mod space;
@@ -29,10 +30,12 @@ use crate::user_data::UserData;
 
 pub use desk::Desk;
 pub use held::{Held, Stage, Standing};
+pub use keeper::{KEY as KEEPER_KEY, STALE as KEEPER_STALE};
 pub use leave::{Leaving, Notice};
 pub use space::{Space, disk_for, is_too_large_for};
 
 use holding::Outcome;
+use keeper::{Keeper, Watch};
 
 /// SQS's longest wait for a message.
 const LONGEST_POLL: Duration = Duration::from_secs(20);
@@ -59,6 +62,8 @@ const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 pub enum Ended {
     /// The input queue was empty, in flight included, for the idle time.
     Idle,
+    /// No message waited for the idle time. What is in flight others work on, one of which or a further one stays.
+    Spare,
     /// Its time, `Expires`, is over.
     Expired,
     /// It was asked to leave.
@@ -85,6 +90,8 @@ pub struct Worker<'a> {
     pub clock: &'a dyn Clock,
     pub data: &'a UserData,
     pub machine: &'a Machine,
+    /// The instance's, or one that no other worker has.
+    pub name: &'a str,
     /// Where each job gets a folder for the time that it takes.
     pub space: &'a Space,
     /// What is in hand, and in how many slots it is worked on.
@@ -104,6 +111,10 @@ struct Experience {
     last_fault: String,
     /// Since when the input queue has been empty, in flight included.
     idle_since: Option<Timestamp>,
+    /// Since when no message has waited and this worker has none.
+    spare_since: Option<Timestamp>,
+    /// Another worker stays until nothing is in flight.
+    relieved: bool,
 }
 
 type Taking<'w> = Pin<Box<dyn Future<Output = Result<Option<Delivery>, QueueError>> + Send + 'w>>;
@@ -138,15 +149,13 @@ impl Worker<'_> {
         let mut pausing: Option<Pausing<'_>> = None;
         let mut gave_up: Option<GaveUp> = None;
         let mut asked_to_leave: Option<Instant> = None;
+        let mut keeper = Keeper::new(self.store, &self.data.output_bucket, self.name);
         loop {
             let leaving = self.leaving.notice().is_some();
             let over = self.over(leaving, &met);
             if over.is_none() && gave_up.is_none() && taking.is_none() && pausing.is_none() {
                 if self.desk.may_take() {
-                    taking = Some(
-                        self.inbox
-                            .receive(self.poll_time(met.idle_since), self.hold),
-                    );
+                    taking = Some(self.inbox.receive(self.poll_time(&met), self.hold));
                 }
             } else if leaving {
                 pausing = None;
@@ -157,12 +166,11 @@ impl Worker<'_> {
             }
             if under_way.is_empty() && taking.is_none() {
                 // Neither: a pause, after which more is taken.
-                if let Some(gave_up) = gave_up {
-                    return Err(gave_up);
+                if let Some(ended) = gave_up.map(Err).or(over) {
+                    keeper.stop(self.clock.now()).await;
+                    return ended;
                 }
-                if let Some(over) = over {
-                    return over;
-                }
+                gave_up = None;
             }
             tokio::select! {
                 biased;
@@ -174,7 +182,9 @@ impl Worker<'_> {
                 }
                 received = ready(&mut taking) => {
                     taking = None;
-                    let took = self.took(received, !under_way.is_empty(), &mut met).await;
+                    let took = self
+                        .took(received, !under_way.is_empty(), &mut met, &mut keeper)
+                        .await;
                     match took {
                         Ok(Some(delivery)) => {
                             let held = Arc::new(Held::new(delivery, self.clock.now()));
@@ -206,18 +216,19 @@ impl Worker<'_> {
         if met.faults >= MOST_FAULTS {
             return Some(Err(GaveUp::Jobs(met.faults, met.last_fault.clone())));
         }
-        if self.idle(met) {
+        let idle = |since: Option<Timestamp>| {
+            since.is_some_and(|since| self.idle_time(since) >= self.data.idle_seconds)
+        };
+        if idle(met.idle_since) {
             return Some(Ok(Ended::Idle));
+        }
+        if met.relieved && idle(met.spare_since) {
+            return Some(Ok(Ended::Spare));
         }
         if self.clock.now() >= self.data.expires {
             return Some(Ok(Ended::Expired));
         }
         None
-    }
-
-    fn idle(&self, met: &Experience) -> bool {
-        met.idle_since
-            .is_some_and(|since| self.idle_time(since) >= self.data.idle_seconds)
     }
 
     /// What the answer to a receive means. `busy`: other messages are in hand, so the queue can't be
@@ -227,28 +238,36 @@ impl Worker<'_> {
         received: Result<Option<Delivery>, QueueError>,
         busy: bool,
         met: &mut Experience,
+        keeper: &mut Keeper<'_>,
     ) -> Result<Option<Delivery>, GaveUp> {
         let depth = match received {
-            Ok(Some(delivery)) => {
+            Ok(None) if !busy => self.inbox.depth().await,
+            Ok(delivery) => {
                 met.queue_failures = 0;
-                met.idle_since = None;
-                return Ok(Some(delivery));
+                met.not_spare();
+                // It can't be counted on while it works: another has to be the keeper.
+                keeper.stop(self.clock.now()).await;
+                return Ok(delivery);
             }
-            Ok(None) if busy => {
-                met.queue_failures = 0;
-                met.idle_since = None;
-                return Ok(None);
-            }
-            Ok(None) => self.inbox.depth().await,
             Err(error) => Err(error),
         };
         match depth {
             Ok(depth) => {
                 met.queue_failures = 0;
-                if depth.visible == 0 && depth.in_flight == 0 {
-                    met.idle_since.get_or_insert(self.clock.now());
+                let now = self.clock.now();
+                if depth.visible > 0 {
+                    met.not_spare();
+                    return Ok(None);
+                }
+                met.spare_since.get_or_insert(now);
+                if depth.in_flight == 0 {
+                    met.idle_since.get_or_insert(now);
                 } else {
                     met.idle_since = None;
+                }
+                // The counts are approximate: a keeper stays one when nothing seems to be in flight.
+                if depth.in_flight > 0 || keeper.is_ours() {
+                    met.relieved = keeper.look(now).await == Watch::Others;
                 }
             }
             Err(error) => queue_failed(&mut met.queue_failures, &error)?,
@@ -268,9 +287,14 @@ impl Worker<'_> {
     }
 
     /// How long to wait for a message: not past the end of the idle time.
-    fn poll_time(&self, idle_since: Option<Timestamp>) -> Duration {
-        let idle = idle_since.map_or(0, |since| self.idle_time(since));
-        let left = self.data.idle_seconds.saturating_sub(idle);
+    fn poll_time(&self, met: &Experience) -> Duration {
+        let idle = self.data.idle_seconds;
+        let passed = met
+            .idle_since
+            .or(met.spare_since)
+            .map_or(0, |since| self.idle_time(since));
+        // A spare worker that stays is past it.
+        let left = if passed < idle { idle - passed } else { idle };
         // At least a second: a queue asked without pause is billed without pause.
         Duration::from_secs(left.max(1)).min(LONGEST_POLL)
     }
@@ -281,6 +305,13 @@ impl Worker<'_> {
 }
 
 impl Experience {
+    /// A message waits, or this worker has one.
+    fn not_spare(&mut self) {
+        self.idle_since = None;
+        self.spare_since = None;
+        self.relieved = false;
+    }
+
     /// Learns from how a message ended; whether to pause before the next.
     fn learn(&mut self, held: &Held, outcome: Outcome) -> bool {
         match outcome {

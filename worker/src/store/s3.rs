@@ -11,13 +11,13 @@ use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::ByteStream;
 use tokio::io::AsyncWriteExt as _;
 
-use super::{Fetched, Store, StoreError};
+use super::{Expected, Fetched, Note, Store, StoreError};
 use crate::aws::{chain, describe};
 use crate::sums::{Summer, Sums};
 use crate::text::quantity;
 
-/// A verdict has 2 KiB; what is much longer isn't one.
-const MOST_VERDICT_BYTES: u64 = 1 << 20;
+/// A verdict has 2 KiB, a lease less; what is much longer is neither.
+const MOST_NOTE_BYTES: u64 = 1 << 20;
 
 /// How often a download that broke off is begun again. The SDK's own retries end where the body
 /// begins.
@@ -168,7 +168,7 @@ impl Store for S3Store {
             .map_err(|e| machine_at("store", name(bucket, key), describe(&e)))
     }
 
-    async fn verdict(&self, bucket: &str, key: &str) -> Result<Option<String>, StoreError> {
+    async fn read_note(&self, bucket: &str, key: &str) -> Result<Option<Note>, StoreError> {
         let what = name(bucket, key);
         let answer = self
             .client
@@ -178,49 +178,69 @@ impl Store for S3Store {
             .expected_bucket_owner(&self.owner)
             .send()
             .await;
-        let mut body = match answer.map_err(|e| read_error("read", &what, &e)) {
-            Ok(answer) => answer.body,
+        let answer = match answer.map_err(|e| read_error("read", &what, &e)) {
+            Ok(answer) => answer,
             // The role has no right to list, so S3 says "denied" of what isn't there. Should the
-            // right to read be missing in truth, writing the verdict will tell.
+            // right to read be missing in truth, writing will tell.
             Err(StoreError::Absent { .. } | StoreError::Denied { .. }) => return Ok(None),
             Err(error) => return Err(error),
         };
+        let tag = answer.e_tag.unwrap_or_default();
+        let mut body = answer.body;
         let mut text = Vec::new();
         while let Some(piece) = body.next().await {
             text.extend_from_slice(
                 &piece.map_err(|e| machine_at("read", what.clone(), chain(&e)))?,
             );
-            if text.len() as u64 > MOST_VERDICT_BYTES {
-                return Err(machine_at(
-                    "read",
-                    what,
-                    "it is too long for a verdict".to_owned(),
-                ));
+            if text.len() as u64 > MOST_NOTE_BYTES {
+                return Err(machine_at("read", what, "it is over 1 MiB long".to_owned()));
             }
         }
         let text = String::from_utf8(text).map_err(|e| machine_at("read", what, e.to_string()))?;
-        Ok(Some(text))
+        Ok(Some(Note { text, tag }))
     }
 
-    async fn put_verdict(&self, bucket: &str, key: &str, text: &str) -> Result<bool, StoreError> {
-        let answer = self
+    async fn replace_note(
+        &self,
+        bucket: &str,
+        key: &str,
+        text: &str,
+        expected: Expected<'_>,
+    ) -> Result<Option<String>, StoreError> {
+        let put = self
             .client
             .put_object()
             .bucket(bucket)
             .key(key)
             .expected_bucket_owner(&self.owner)
             .content_type("application/json")
-            .if_none_match("*")
-            .body(ByteStream::from(text.as_bytes().to_vec()))
-            .send()
-            .await;
-        match answer {
-            Ok(_) => Ok(true),
-            // 412: there is one. 409: another is being written at this moment. If the lost answer
-            // of an earlier try was a success, the one that is there is our own.
-            Err(error) if matches!(status(&error), Some(412 | 409)) => Ok(false),
+            .body(ByteStream::from(text.as_bytes().to_vec()));
+        let put = match expected {
+            Expected::Absent => put.if_none_match("*"),
+            Expected::Tag(tag) => put.if_match(tag),
+        };
+        match put.send().await {
+            Ok(answer) => Ok(Some(answer.e_tag.unwrap_or_default())),
+            // 412: there is something else. 409: another is being written at this moment, or was deleted. If the lost
+            // answer of an earlier try was a success, the one that is there is our own.
+            Err(error) if matches!(status(&error), Some(412 | 409)) => Ok(None),
+            // What was expected no longer exists.
+            Err(error) if expected != Expected::Absent && error.code() == Some("NoSuchKey") => {
+                Ok(None)
+            }
             Err(error) => Err(machine_at("write", name(bucket, key), describe(&error))),
         }
+    }
+
+    async fn verdict(&self, bucket: &str, key: &str) -> Result<Option<String>, StoreError> {
+        Ok(self.read_note(bucket, key).await?.map(|note| note.text))
+    }
+
+    async fn put_verdict(&self, bucket: &str, key: &str, text: &str) -> Result<bool, StoreError> {
+        let written = self
+            .replace_note(bucket, key, text, Expected::Absent)
+            .await?;
+        Ok(written.is_some())
     }
 }
 

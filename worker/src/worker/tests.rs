@@ -1,6 +1,7 @@
 //! The loop against fakes: what is told, stored, deleted and given back in each case.
 
 mod fakes;
+mod keeper;
 
 use std::sync::Mutex;
 use std::sync::atomic::Ordering;
@@ -62,6 +63,7 @@ impl World {
             clock: &self.clock,
             data: &self.data,
             machine: &self.machine,
+            name: "i-1",
             space: &Space::of(folder.path()),
             desk: &Desk::new(self.slots),
             hold: Duration::from_secs(90),

@@ -13,7 +13,7 @@ use crate::clock::Clock;
 use crate::inbox::{Delivery, Depth, Inbox, Outbox, QueueError};
 use crate::message::{InputMessage, Message, StatusMessage};
 use crate::service::{Made, OutputFile, Progress, Service, ServiceError, Task};
-use crate::store::{Fetched, Store, StoreError};
+use crate::store::{Expected, Fetched, Note, Store, StoreError};
 use crate::sums::{Summer, Sums};
 
 /// A clock that goes on only when someone waits.
@@ -211,6 +211,10 @@ pub(super) struct FakeStore {
     pub(super) denials: Mutex<u32>,
     /// A verdict that another worker writes just before ours.
     pub(super) rival: Mutex<Option<String>>,
+    /// Entity tags of the notes that were written under conditions.
+    pub(super) tags: Mutex<BTreeMap<String, u64>>,
+    /// Conditional writes of notes are refused.
+    pub(super) refuses: AtomicBool,
 }
 
 impl FakeStore {
@@ -311,6 +315,47 @@ impl Store for FakeStore {
     ) -> Result<(), StoreError> {
         self.put_object(&format!("{bucket}/{key}"), text.as_bytes());
         Ok(())
+    }
+
+    async fn read_note(&self, bucket: &str, key: &str) -> Result<Option<Note>, StoreError> {
+        let name = format!("{bucket}/{key}");
+        let note = self.text(&name).map(|text| Note {
+            text,
+            tag: self.tags.lock().unwrap()[&name].to_string(),
+        });
+        // Others read the same before this one writes.
+        tokio::task::yield_now().await;
+        Ok(note)
+    }
+
+    async fn replace_note(
+        &self,
+        bucket: &str,
+        key: &str,
+        text: &str,
+        expected: Expected<'_>,
+    ) -> Result<Option<String>, StoreError> {
+        let name = format!("{bucket}/{key}");
+        if self.refuses.load(Ordering::SeqCst) {
+            return Err(StoreError::Machine {
+                action: "write",
+                what: name,
+                why: "AccessDenied".to_owned(),
+            });
+        }
+        let tags = &mut *self.tags.lock().unwrap();
+        let is = tags.get(&name).map(u64::to_string);
+        let fits = match expected {
+            Expected::Absent => is.is_none(),
+            Expected::Tag(tag) => is.as_deref() == Some(tag),
+        };
+        if !fits {
+            return Ok(None);
+        }
+        let tag = tags.get(&name).map_or(1, |tag| tag + 1);
+        tags.insert(name.clone(), tag);
+        self.put_object(&name, text.as_bytes());
+        Ok(Some(tag.to_string()))
     }
 
     async fn verdict(&self, bucket: &str, key: &str) -> Result<Option<String>, StoreError> {
