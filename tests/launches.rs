@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::harness::World;
 use crate::harness::faults::Faults;
+use crate::harness::sdk::Sdk;
 
 /// The local cloud's Debian image.
 const BASE: &str = "ami-00000000000000d13";
@@ -116,4 +117,32 @@ fn a_missing_network_names_the_setting() {
         .muck(&["launch", "--local", "--image", "ami-0123456789abcdef0"])
         .exits(1)
         .says(&["no image ami-0123456789abcdef0", "muck bake"]);
+}
+
+/// With unlimited ones, as T3 and later have them by default, surplus credits cost more than the instance.
+#[test]
+fn burstable_instances_have_standard_credits() {
+    let world = World::without_booting();
+    world.muck(&["up", "--local"]).exits(0);
+    let launch = [
+        "launch",
+        "--local",
+        "--image",
+        BASE,
+        "--type",
+        "t3.medium",
+        "--json",
+    ];
+    let launched = world
+        .muck(&launch)
+        .exits(0)
+        .says(&["t3.medium is a burstable type"]);
+    let launched = launched.json();
+    let id = launched["reservations"][0]["instances"][0]["id"].as_str();
+    let sdk = Sdk::of(&world);
+    let call = sdk.ec2.describe_instance_credit_specifications();
+    let told = sdk.run(call.instance_ids(id.expect("an id")).send());
+    let told = told.expect("told");
+    let credits = told.instance_credit_specifications();
+    assert_eq!(credits[0].cpu_credits(), Some("standard"));
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::harness::World;
 use crate::harness::account::Account;
 use crate::harness::media::{Audio, Media, probe};
+use crate::harness::sdk::Sdk;
 
 /// The conversion of all samples by one instance takes a fraction of this.
 const CONVERSION_LIMIT: Duration = Duration::from_mins(5);
@@ -106,7 +107,10 @@ fn single_steps(world: &World, account: &Account) {
         check_input_message(body, &files);
     }
 
-    muck(&["launch", "-n", "1"]).exits(0);
+    world.file("muck.toml", "idle = \"2s\"\n");
+    let launched = muck(&["launch", "-n", "1", "--json"]).exits(0).json();
+    let instance = launched["reservations"][0]["instances"][0]["id"].as_str();
+    let instance = instance.expect("an id");
     let bodies = account.peek("muck-demo-output", files.len(), CONVERSION_LIMIT);
     for body in &bodies {
         check_status_message(body);
@@ -130,6 +134,10 @@ fn single_steps(world: &World, account: &Account) {
     for line in ["Storage", "Transfer", "Messages", "Compute", "Total"] {
         assert!(bill.stdout.contains(line), "no {line} in {bill:?}");
     }
+    // Of an instance that powered itself off EC2 tells no time, but its log does.
+    Sdk::of(world).wait_for_state(instance, "terminated", CONVERSION_LIMIT);
+    let bill = muck(&["bill"]).exits(0);
+    assert!(!bill.stdout.contains("end time unknown"), "{bill:?}");
 }
 
 fn samples() -> PathBuf {

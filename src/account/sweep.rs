@@ -243,7 +243,8 @@ impl Sweep<'_> {
             format!("is {} old and ", roughly(between(created, now)))
         });
         let cost = match row.an_hour.map(Hourly::text).as_deref() {
-            None | Some("-") => "costs next to nothing".to_owned(),
+            None => format!("costs what prices of {region} ask, which are not known"),
+            Some("-") => "costs next to nothing".to_owned(),
             Some(cost) => format!("costs {cost} an hour"),
         };
         self.cloud.events.note(format!(

@@ -43,8 +43,10 @@ pub struct Bill {
     pub batch: String,
     /// Date of the price list.
     pub prices_of: String,
-    /// Whose prices these are.
+    /// Whose prices these are, or would be.
     pub region: String,
+    /// The region has prices; without them there are quantities, and no total.
+    pub priced: bool,
     /// Nothing is really asked for: this is what AWS would have asked.
     pub rehearsal: bool,
     pub lines: Vec<Line>,
@@ -69,7 +71,17 @@ pub async fn bill(cloud: &Cloud, batch: Option<&str>) -> Result<Bill> {
 /// The same with the ledger given.
 pub(super) async fn bill_by(cloud: &Cloud, ledger: &Ledger, batch: Option<&str>) -> Result<Bill> {
     let batch = known(ledger, batch)?;
-    fleet::observe(cloud, ledger).await?;
+    let (observed, ends) = tokio::join!(
+        fleet::observe(cloud, ledger),
+        fleet::note_ends(cloud, ledger)
+    );
+    observed?;
+    if let Err(error) = ends {
+        cloud.events.warn(format!(
+            "instances that powered themselves off are billed until last seen running: {}",
+            error.chain()
+        ));
+    }
     let snapshots = snapshot::list(&cloud.aws, &cloud.names.stack).await?;
     // Where EC2 doesn't tell what is stored, the volume's size is the most that it can be.
     let bytes = snapshots
@@ -80,7 +92,7 @@ pub(super) async fn bill_by(cloud: &Cloud, ledger: &Ledger, batch: Option<&str>)
         })
         .sum();
     let usage = usage::gather(ledger, &batch, bytes, Timestamp::now())?;
-    price(&usage, &cloud.names.region, is_aws(cloud))
+    Ok(price(&usage, &cloud.names.region, is_aws(cloud)))
 }
 
 /// The batch of that name, or the newest.
@@ -106,45 +118,79 @@ pub(super) fn is_aws(cloud: &Cloud) -> bool {
     cloud.aws.endpoint.is_none()
 }
 
-/// Prices what was used. Pure.
-pub fn price(usage: &Usage, region: &str, is_aws: bool) -> Result<Bill> {
+/// Prices what was used; in a region without prices only the quantities are told. Pure.
+pub fn price(usage: &Usage, region: &str, is_aws: bool) -> Bill {
     let list = PriceList::builtin();
-    let (priced_as, prices) = list.of(region, is_aws).ok_or_else(|| {
-        Error::failed(format!(
-            "the price list of {} does not have the region {region}",
-            list.date
-        ))
-        .hint("AWS's own bill is under Billing and Cost Management in its console")
-    })?;
+    let known = list.of(region, is_aws);
+    let prices = known.map(|(_, prices)| prices);
     let mut lines = vec![
         storage(usage, prices),
-        requests("  writes", usage.puts, prices.put),
-        requests("  reads", usage.gets, prices.get),
-        transfer(usage, prices),
-        messages(usage, prices),
+        requests("  writes", usage.puts, prices.map(|all| all.put)),
+        requests("  reads", usage.gets, prices.map(|all| all.get)),
+        transfer(
+            "Transfer",
+            usage.bytes_out,
+            "out",
+            prices.map(|all| all.transfer),
+        ),
     ];
+    if usage.nat_bytes > 0 {
+        let nat = prices.map(|all| all.nat);
+        lines.push(transfer(
+            "  NAT gateway",
+            usage.nat_bytes,
+            "in and out",
+            nat,
+        ));
+    }
+    lines.push(messages(usage, prices));
     lines.extend(compute(&usage.instances, prices));
     if usage.snapshot_bytes > 0 {
         let stored = Stored {
             bytes: usage.snapshot_bytes,
             seconds: usage.stored_seconds,
         };
-        lines.push(stored.line("Image", prices.snapshot));
+        lines.push(stored.line("Image", prices.map(|all| all.snapshot)));
     }
     let total: Dollars = lines.iter().filter_map(|line| line.dollars).sum();
     let incomplete = lines.iter().any(|line| line.dollars.is_none());
-    Ok(Bill {
+    let mut notes = notes(usage, incomplete && prices.is_some());
+    if prices.is_none() {
+        notes.push(format!(
+            "the price list of {} does not have the region {region}; AWS's own bill is under Billing and Cost \
+             Management in its console",
+            list.date
+        ));
+    }
+    Bill {
         batch: usage.batch.clone(),
         prices_of: list.date.clone(),
-        region: priced_as.to_owned(),
+        region: known.map_or(region, |(name, _)| name).to_owned(),
+        priced: prices.is_some(),
         rehearsal: !is_aws,
-        notes: notes(usage, incomplete),
+        notes,
         lines,
         total,
         incomplete,
         videos: usage.converted,
-        per_video: (usage.converted > 0).then(|| total.share(usage.converted)),
-    })
+        per_video: (usage.converted > 0 && prices.is_some()).then(|| total.share(usage.converted)),
+    }
+}
+
+/// The cells of a price and an amount: `quantity` at so much for each `per`, whose name is `unit`.
+fn cells(
+    price: Option<Dollars>,
+    unit: &str,
+    quantity: u128,
+    per: u128,
+) -> (String, Option<Dollars>) {
+    (
+        price.map_or_else(
+            || "price not known".to_owned(),
+            |price| format!("{price} / {unit}"),
+        ),
+        price.map(|price| price.times(quantity, per).rounded()),
+    )
 }
 
 struct Stored {
@@ -153,68 +199,62 @@ struct Stored {
 }
 
 impl Stored {
-    fn line(&self, item: &str, a_gb_month: Dollars) -> Line {
-        let amount = a_gb_month.times(
-            u128::from(self.bytes) * u128::from(self.seconds),
-            GB * MONTH,
-        );
+    fn line(&self, item: &str, a_gb_month: Option<Dollars>) -> Line {
+        let byte_seconds = u128::from(self.bytes) * u128::from(self.seconds);
+        let (unit_price, dollars) = cells(a_gb_month, "GB-month", byte_seconds, GB * MONTH);
         Line {
             item: item.to_owned(),
             quantity: format!("{} for {}", bytes(self.bytes), span(self.seconds)),
-            unit_price: format!("{a_gb_month} / GB-month"),
-            dollars: Some(amount.rounded()),
+            unit_price,
+            dollars,
         }
     }
 }
 
-fn storage(usage: &Usage, prices: &Prices) -> Line {
+fn storage(usage: &Usage, prices: Option<&Prices>) -> Line {
     Stored {
         bytes: usage.stored_bytes,
         seconds: usage.stored_seconds,
     }
-    .line("Storage", prices.storage)
+    .line("Storage", prices.map(|all| all.storage))
 }
 
-/// Only what left AWS: into S3, and between S3 and instances of its region, costs nothing.
-fn transfer(usage: &Usage, prices: &Prices) -> Line {
+/// Only what left AWS or went through a NAT gateway: into S3, and between S3 and instances of its region, costs
+/// nothing.
+fn transfer(item: &str, count: u64, way: &str, a_gb: Option<Dollars>) -> Line {
+    let (unit_price, dollars) = cells(a_gb, "GB", u128::from(count), GB);
     Line {
-        item: "Transfer".to_owned(),
-        quantity: format!("{} out", bytes(usage.bytes_out)),
-        unit_price: format!("{} / GB", prices.transfer),
-        dollars: Some(
-            prices
-                .transfer
-                .times(u128::from(usage.bytes_out), GB)
-                .rounded(),
-        ),
+        item: item.to_owned(),
+        quantity: format!("{} {way}", bytes(count)),
+        unit_price,
+        dollars,
     }
 }
 
-fn messages(usage: &Usage, prices: &Prices) -> Line {
+fn messages(usage: &Usage, prices: Option<&Prices>) -> Line {
+    let price = prices.map(|all| all.queue);
+    let count = usage.queue_requests;
+    let (unit_price, dollars) = cells(price, "million", u128::from(count), 1_000_000);
     Line {
         item: "Messages".to_owned(),
-        quantity: quantity(usage.queue_requests, "request"),
-        unit_price: format!("{} / million", prices.queue),
-        dollars: Some(
-            prices
-                .queue
-                .times(u128::from(usage.queue_requests), 1_000_000)
-                .rounded(),
-        ),
+        quantity: quantity(count, "request"),
+        unit_price,
+        dollars,
     }
 }
 
-fn requests(item: &str, count: u64, a_thousand: Dollars) -> Line {
+fn requests(item: &str, count: u64, a_thousand: Option<Dollars>) -> Line {
+    let (unit_price, dollars) = cells(a_thousand, "thousand", u128::from(count), 1000);
     Line {
         item: item.to_owned(),
         quantity: quantity(count, "request"),
-        unit_price: format!("{a_thousand} / thousand"),
-        dollars: Some(a_thousand.times(u128::from(count), 1000).rounded()),
+        unit_price,
+        dollars,
     }
 }
 
 /// A heading with the instances, then one line a kind and type, their volumes and addresses.
-fn compute(instances: &[InstanceTime], prices: &Prices) -> Vec<Line> {
+fn compute(instances: &[InstanceTime], prices: Option<&Prices>) -> Vec<Line> {
     let billed = |one: &InstanceTime| one.seconds.max(LEAST_SECONDS);
     let mut lines = vec![Line {
         item: "Compute Resources".to_owned(),
@@ -234,7 +274,8 @@ fn compute(instances: &[InstanceTime], prices: &Prices) -> Vec<Line> {
             .filter(|one| one.kind == kind && one.instance_type == instance_type)
             .collect();
         let seconds: u64 = of.iter().map(|one| billed(one)).sum();
-        let an_hour = prices.compute(instance_type);
+        let an_hour = prices.and_then(|all| all.compute(instance_type));
+        let (unit_price, dollars) = cells(an_hour, "hour", u128::from(seconds), HOUR);
         // The kind is a tag's value, which anyone in the account can write.
         let what = if kind.is_empty() {
             "instance".to_owned()
@@ -244,11 +285,11 @@ fn compute(instances: &[InstanceTime], prices: &Prices) -> Vec<Line> {
         lines.push(Line {
             item: format!("  {} {instance_type}", quantity_of(&of, &what)),
             quantity: format!("{seconds} s"),
-            unit_price: an_hour.map_or_else(
-                || format!("price of {instance_type} not known"),
-                |price| format!("{price} / hour"),
-            ),
-            dollars: an_hour.map(|price| price.times(u128::from(seconds), HOUR).rounded()),
+            unit_price: match (an_hour, prices) {
+                (None, Some(_)) => format!("price of {instance_type} not known"),
+                _ => unit_price,
+            },
+            dollars,
         });
     }
     let gib_seconds: u128 = instances
@@ -256,11 +297,13 @@ fn compute(instances: &[InstanceTime], prices: &Prices) -> Vec<Line> {
         .map(|one| u128::from(one.volume_gib) * u128::from(billed(one)))
         .sum();
     if gib_seconds > 0 {
+        let price = prices.map(|all| all.volume);
+        let (unit_price, dollars) = cells(price, "GB-month", gib_seconds, MONTH);
         lines.push(Line {
             item: "  volumes".to_owned(),
             quantity: format!("{gib_seconds} GB-seconds"),
-            unit_price: format!("{} / GB-month", prices.volume),
-            dollars: Some(prices.volume.times(gib_seconds, MONTH).rounded()),
+            unit_price,
+            dollars,
         });
     }
     let address_seconds: u64 = instances
@@ -269,16 +312,13 @@ fn compute(instances: &[InstanceTime], prices: &Prices) -> Vec<Line> {
         .map(billed)
         .sum();
     if address_seconds > 0 {
+        let price = prices.map(|all| all.ipv4);
+        let (unit_price, dollars) = cells(price, "hour", u128::from(address_seconds), HOUR);
         lines.push(Line {
             item: "  public addresses".to_owned(),
             quantity: format!("{address_seconds} s"),
-            unit_price: format!("{} / hour", prices.ipv4),
-            dollars: Some(
-                prices
-                    .ipv4
-                    .times(u128::from(address_seconds), HOUR)
-                    .rounded(),
-            ),
+            unit_price,
+            dollars,
         });
     }
     lines
@@ -292,7 +332,7 @@ fn notes(usage: &Usage, incomplete: bool) -> Vec<String> {
     let unsure = usage.instances.iter().filter(|one| one.at_least).count() as u64;
     if unsure > 0 {
         notes.push(format!(
-            "of {} the end was not seen: counted until last seen alive",
+            "{}: end time unknown, billed until last seen running",
             quantity(unsure, "instance")
         ));
     }
@@ -315,7 +355,9 @@ impl Bill {
             };
             table.add_row([&line.item, &line.quantity, &line.unit_price, &amount]);
         }
-        table.add_row(["  Total:", "", "", &six(self.total)]);
+        if self.priced {
+            table.add_row(["  Total:", "", "", &six(self.total)]);
+        }
         if let Some(column) = table.column_mut(3) {
             column.set_cell_alignment(CellAlignment::Right);
         }
@@ -324,13 +366,15 @@ impl Bill {
         } else {
             "list prices, without tax and free tier"
         };
-        let mut text = format!(
-            "Batch {}, prices of {} as of {}: {asked}\n\n{}",
-            self.batch,
-            self.region,
-            self.prices_of,
-            table.trim_fmt()
-        );
+        let what = if self.priced {
+            format!(
+                "prices of {} as of {}: {asked}",
+                self.region, self.prices_of
+            )
+        } else {
+            format!("quantities: prices of {} are not known", self.region)
+        };
+        let mut text = format!("Batch {}, {what}\n\n{}", self.batch, table.trim_fmt());
         if let Some(per_video) = self.per_video {
             let videos = quantity(self.videos, "video");
             let _ = write!(text, "\n\n{videos} converted, {} a video", six(per_video));
@@ -397,6 +441,7 @@ mod tests {
             stored_bytes: 2_684_354_560,
             stored_seconds: 730 * 3600,
             bytes_out: 1_342_177_280,
+            nat_bytes: 0,
             puts: 1500,
             gets: 2000,
             queue_requests: 2600,
@@ -407,7 +452,7 @@ mod tests {
 
     #[test]
     fn the_articles_run_at_todays_prices() {
-        insta::assert_snapshot!(price(&article(), "us-east-1", true).expect("priced").text(), @r"
+        insta::assert_snapshot!(price(&article(), "us-east-1", true).text(), @r"
         Batch 20070328-203400-beef, prices of us-east-1 as of 2026-07-20: list prices, without tax and free tier
 
          Storage                 2.5 GB for 730 h 00 min  $0.023 / GB-month   $0.057500
@@ -433,7 +478,7 @@ mod tests {
         usage.instances[0].kind = "builder".into();
         usage.snapshot_bytes = 1 << 30;
         usage.converted = 0;
-        insta::assert_snapshot!(price(&usage, "us-local-1", false).expect("priced").text(), @r"
+        insta::assert_snapshot!(price(&usage, "us-local-1", false).text(), @r"
         Batch 20070328-203400-beef, prices of us-east-1 as of 2026-07-20: what AWS would have asked
 
          Storage               2.5 GB for 730 h 00 min  $0.023 / GB-month            $0.057500
@@ -450,27 +495,61 @@ mod tests {
            Total:                                                                    $0.324564
 
         Note: the total lacks what has no known price
-        Note: of 1 instance the end was not seen: counted until last seen alive
+        Note: 1 instance: end time unknown, billed until last seen running
         ");
-        let error = price(&usage, "mars-north-1", true).expect_err("unknown region");
-        assert!(error.to_string().contains("mars-north-1"), "{error}");
+    }
+
+    #[test]
+    fn a_region_without_prices_gets_its_quantities() {
+        let mut usage = article();
+        usage.nat_bytes = 1 << 30;
+        let bill = price(&usage, "mars-north-1", true);
+        assert!(bill.incomplete && !bill.priced && bill.per_video.is_none());
+        assert_eq!(bill.total, Dollars::ZERO);
+        insta::assert_snapshot!(bill.text(), @r"
+        Batch 20070328-203400-beef, quantities: prices of mars-north-1 are not known
+
+         Storage                 2.5 GB for 730 h 00 min  price not known  ?
+           writes                1500 requests            price not known  ?
+           reads                 2000 requests            price not known  ?
+         Transfer                1.2 GB out               price not known  ?
+           NAT gateway           1.0 GB in and out        price not known  ?
+         Messages                2600 requests            price not known  ?
+         Compute Resources       10 instances
+           10 workers c7i.large  12000 s                  price not known  ?
+           volumes               96000 GB-seconds         price not known  ?
+           public addresses      12000 s                  price not known  ?
+
+        Note: the price list of 2026-07-20 does not have the region mars-north-1; AWS's own bill is under Billing and Cost Management in its console
+        ");
+    }
+
+    #[test]
+    fn what_went_through_a_nat_gateway_is_a_line() {
+        let mut usage = article();
+        usage.nat_bytes = 4 << 30;
+        let without = price(&article(), "us-east-1", true);
+        let with = price(&usage, "us-east-1", true);
+        let line = with.lines.iter().find(|line| line.item == "  NAT gateway");
+        let line = line.expect("a line");
+        assert_eq!(line.quantity, "4.0 GB in and out");
+        assert_eq!(line.dollars, Some(Dollars::from_nanos(180_000_000)));
+        assert_eq!(with.lines.len(), without.lines.len() + 1);
+        assert_eq!(with.total, without.total + Dollars::from_nanos(180_000_000));
     }
 
     #[test]
     fn a_minute_is_the_least() {
         let mut usage = article();
         usage.instances = vec![worker(5, "c7i.large")];
-        let short = price(&usage, "us-east-1", true).expect("priced").total;
+        let short = price(&usage, "us-east-1", true).total;
         usage.instances = vec![worker(60, "c7i.large")];
-        assert_eq!(
-            short,
-            price(&usage, "us-east-1", true).expect("priced").total
-        );
+        assert_eq!(short, price(&usage, "us-east-1", true).total);
     }
 
     #[test]
     fn lines_add_up_to_the_total() {
-        let bill = price(&article(), "eu-central-1", true).expect("priced");
+        let bill = price(&article(), "eu-central-1", true);
         let sum: Dollars = bill.lines.iter().filter_map(|line| line.dollars).sum();
         assert_eq!(sum, bill.total);
         assert!(!bill.incomplete);

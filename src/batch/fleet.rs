@@ -3,12 +3,13 @@
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
+use muck_worker::recent_log;
 
 use super::ledger::{Ledger, Sighting};
 use crate::cloud::Cloud;
 use crate::error::Result;
 use crate::resources::instance::{self, Instance, InstanceState};
-use crate::resources::volume;
+use crate::resources::{object, volume};
 
 /// Lists the stack's instances and writes them down, because EC2 forgets them about an hour after
 /// their end. Call it before a stack is removed, and the bill stays right.
@@ -47,6 +48,35 @@ pub(super) async fn observe(cloud: &Cloud, ledger: &Ledger) -> Result<Vec<Instan
         .collect();
     ledger.saw_instances(&sightings, Timestamp::now())?;
     Ok(instances)
+}
+
+/// Writes down when the stack's instances stored their logs, which is the last that they do before they power
+/// themselves off: EC2 tells the time of an end only if a user brought it about. Call it before the output bucket is removed.
+pub async fn observe_ends(cloud: &Cloud) -> Result<()> {
+    note_ends(cloud, &Ledger::open(cloud)?).await
+}
+
+/// The same with an open ledger.
+pub(super) async fn note_ends(cloud: &Cloud, ledger: &Ledger) -> Result<()> {
+    let bucket = cloud.names.output_bucket();
+    let logs = object::list_if_there(cloud, &bucket, recent_log::PREFIX).await?;
+    let ends: Vec<_> = logs
+        .into_iter()
+        .filter_map(|log| {
+            let name = log
+                .key
+                .strip_prefix(recent_log::PREFIX)?
+                .strip_suffix(".log")?;
+            Some((name.to_owned(), log.written?))
+        })
+        .collect();
+    ledger.heard_last(&ends)
+}
+
+/// Writes down that instances which were just launched reach S3 and SQS through a NAT gateway, so that the bill has a
+/// line for it. Of others nothing need be written.
+pub fn behind_nat<'i>(cloud: &Cloud, instances: impl Iterator<Item = &'i str>) -> Result<()> {
+    Ledger::open(cloud)?.are_behind_nat(instances)
 }
 
 /// Runs or is on the way to it: may still bring a job back.

@@ -74,6 +74,11 @@ pub async fn launch(cloud: &Cloud, options: &LaunchOptions) -> Result<Launch> {
         .unwrap_or_else(|| cloud.config.instance_type_for(&image.architecture));
     check_disk(cloud.config.disk, &image)?;
     instance_type::check(&cloud.aws, &instance_type, &image.architecture).await?;
+    if instance_type::is_burstable(&instance_type) {
+        cloud.events.note(format!(
+            "{instance_type} is a burstable type: once its CPU credits are spent, it converts at its baseline speed"
+        ));
+    }
     let began = Timestamp::now();
     let launcher = Launcher {
         cloud,

@@ -42,7 +42,7 @@ pub mod usage;
 mod user_data;
 
 pub use bill::{Bill, bill};
-pub use fleet::observe_instances;
+pub use fleet::{behind_nat, observe_ends, observe_instances};
 pub use launch::{LaunchOptions, launch};
 pub use launched::Launch;
 pub use report::{JobFailure, Report};

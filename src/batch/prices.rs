@@ -36,6 +36,7 @@ pub struct Prices {
     pub volume: Dollars,
     pub snapshot: Dollars,
     pub ipv4: Dollars,
+    pub nat: Dollars,
     #[serde(default)]
     compute: BTreeMap<String, Dollars>,
 }
@@ -87,6 +88,7 @@ mod tests {
                 prices.volume,
                 prices.snapshot,
                 prices.ipv4,
+                prices.nat,
             ] {
                 assert!(price > Dollars::ZERO, "{region}");
             }

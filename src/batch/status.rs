@@ -153,10 +153,7 @@ fn batch_status(
             .filter(|_| totals.outstanding > 0)
             .map(|eta| eta.as_secs()),
         totals,
-        spent: spent
-            .ok()
-            .filter(|bill| !bill.incomplete)
-            .map(|bill| bill.total),
+        spent: (!spent.incomplete).then_some(spent.total),
         rehearsal: !bill::is_aws(cloud),
     })
 }

@@ -26,6 +26,8 @@ pub struct Usage {
     /// How long they have been stored.
     pub stored_seconds: u64,
     pub bytes_out: u64,
+    /// Through NAT gateways, to and from instances.
+    pub nat_bytes: u64,
     pub puts: u64,
     pub gets: u64,
     pub queue_requests: u64,
@@ -79,6 +81,7 @@ pub fn gather(
         stored_bytes: inputs + outputs,
         stored_seconds: between(batch.created, end),
         bytes_out: ledger.counted(batch, Counter::BytesOut)?,
+        nat_bytes: ledger.nat_bytes(batch)?,
         puts: ledger.counted(batch, Counter::Puts)?
             + finished * WORKER_PUTS
             + instances.iter().map(reports_of).sum::<u64>(),

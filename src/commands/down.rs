@@ -102,6 +102,12 @@ pub(super) async fn delete(
     options: DownOptions,
     confirmed: Confirmed,
 ) -> Result<TeardownReport> {
+    if let Err(error) = batch::observe_ends(cloud).await {
+        cloud.events.warn(format!(
+            "instances that powered themselves off are billed until last seen running: {}",
+            error.chain()
+        ));
+    }
     let delete = Box::pin(teardown::delete(cloud, survey, options, confirmed));
     let (report, observed) = if survey.instances.is_empty() {
         // None is going to end meanwhile: what is remembered of earlier ones is the same beside it.

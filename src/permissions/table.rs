@@ -351,6 +351,9 @@ const LOGS: &[Need] = &[
 
 const BILL: &[Need] = &[need(&["ec2:DescribeSnapshots"], &[On::Everything]).when(When::InRegion)];
 
+/// When instances that ended themselves did so: their logs tell.
+const ENDS: &[Need] = &[need(&["s3:ListBucket"], &[On::Buckets(&[Output])])];
+
 /// All that the account has.
 const LIST: &[Need] = &[
     PIECES,
@@ -467,10 +470,19 @@ impl Command {
             Self::FailedLs => &[FAILED_LS],
             Self::FailedRedrive => &[FAILED_LS, REDRIVE],
             Self::Logs => &[LOGS],
-            Self::Bill => &[OBSERVE, BILL],
+            Self::Bill => &[OBSERVE, BILL, ENDS],
             Self::Ls => &[LIST, LOOK, COUNT, REGIONS],
             // The list, because of `--all-expired`.
-            Self::Down => &[SURVEY, LOOK, COUNT, DELETE, UNMAKE_IMAGES, LIST, REGIONS],
+            Self::Down => &[
+                SURVEY,
+                LOOK,
+                COUNT,
+                ENDS,
+                DELETE,
+                UNMAKE_IMAGES,
+                LIST,
+                REGIONS,
+            ],
             Self::Sweep => &[LIST, LOOK, COUNT, DELETE, UNMAKE_IMAGES],
         }
     }

@@ -45,6 +45,15 @@ pub async fn architectures(aws: &Aws, name: &str) -> Result<Vec<String>> {
     }
 }
 
+/// Whether instances of that type earn and spend CPU credits: T2, T3, T3a, T4g, and what follows them. (T1 has none.)
+pub fn is_burstable(name: &str) -> bool {
+    let family = name.split('.').next().unwrap_or_default();
+    let generation = family
+        .strip_prefix('t')
+        .and_then(|rest| rest.chars().next());
+    generation.is_some_and(|digit| ('2'..='9').contains(&digit))
+}
+
 /// Refuses a type that can't run an image of `architecture`.
 ///
 /// # Errors
@@ -62,4 +71,19 @@ pub async fn check(aws: &Aws, name: &str, architecture: &str) -> Result<()> {
         "arm64" => "use a type with a Graviton processor, for example c7g.large (--type, or instance_type in muck.toml; for the bake builder.instance_type in image.toml)",
         _ => "use a type with an Intel or AMD processor, for example c7i.large (--type, or instance_type in muck.toml; for the bake builder.instance_type in image.toml)",
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn burstable_types_are_known_by_their_family() {
+        for name in ["t2.micro", "t3.large", "t3a.2xlarge", "t4g.small"] {
+            assert!(is_burstable(name), "{name}");
+        }
+        for name in ["t1.micro", "trn1.2xlarge", "c7i.large", "m5.large", "t", ""] {
+            assert!(!is_burstable(name), "{name}");
+        }
+    }
 }

@@ -239,6 +239,24 @@ pub struct Listed {
 
 /// The objects of a bucket whose keys begin with `prefix`.
 pub async fn list(cloud: &Cloud, bucket: &str, prefix: &str) -> Result<Vec<Listed>> {
+    list_all(cloud, bucket, prefix)
+        .await
+        .map_err(|cause| not_listed(bucket, prefix, cause))
+}
+
+/// The same; none of a bucket that does not exist.
+pub async fn list_if_there(cloud: &Cloud, bucket: &str, prefix: &str) -> Result<Vec<Listed>> {
+    match list_all(cloud, bucket, prefix).await {
+        Err(cause) if cause.is("NoSuchBucket") => Ok(Vec::new()),
+        other => other.map_err(|cause| not_listed(bucket, prefix, cause)),
+    }
+}
+
+fn not_listed(bucket: &str, prefix: &str, cause: Cause) -> Error {
+    Error::failed(format!("cannot list s3://{bucket}/{prefix}")).because(cause)
+}
+
+async fn list_all(cloud: &Cloud, bucket: &str, prefix: &str) -> Result<Vec<Listed>, Cause> {
     let mut objects = cloud
         .aws
         .s3
@@ -250,9 +268,7 @@ pub async fn list(cloud: &Cloud, bucket: &str, prefix: &str) -> Result<Vec<Liste
         .send();
     let mut all = Vec::new();
     while let Some(page) = objects.next().await {
-        let page = page.map_err(|error| {
-            Error::failed(format!("cannot list s3://{bucket}/{prefix}")).because(Cause::from(error))
-        })?;
+        let page = page.map_err(Cause::from)?;
         all.extend(
             page.contents
                 .unwrap_or_default()

@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::ec2_tags;
 use super::instance::Instance;
+use super::instance_type::is_burstable;
 use crate::aws::{Aws, Cause};
 
 /// "Maximum 64 ASCII characters" (EC2 API reference, RunInstances, ClientToken); SHA-256 in hex is that.
@@ -127,6 +128,13 @@ fn request(aws: &Aws, spec: &LaunchSpec) -> RunInstancesFluentBuilder {
         .http_put_response_hop_limit(1)
         .http_endpoint(sdk::InstanceMetadataEndpointState::Enabled)
         .build();
+    // T3 and later default to `unlimited`, whose surplus credits cost more than the instance ($0.05 a vCPU-hour).
+    // EC2 refuses the parameter for other types.
+    let credits = is_burstable(&spec.instance_type).then(|| {
+        sdk::CreditSpecificationRequest::builder()
+            .cpu_credits("standard")
+            .build()
+    });
     let groups = Some(spec.security_groups.clone()).filter(|groups| !groups.is_empty());
     let profile = spec.profile.as_ref().map(|name| {
         sdk::IamInstanceProfileSpecification::builder()
@@ -146,6 +154,7 @@ fn request(aws: &Aws, spec: &LaunchSpec) -> RunInstancesFluentBuilder {
             OnPowerOff::Terminate => sdk::ShutdownBehavior::Terminate,
         })
         .metadata_options(metadata)
+        .set_credit_specification(credits)
         .block_device_mappings(
             sdk::BlockDeviceMapping::builder()
                 .device_name(&spec.root_device)

@@ -98,6 +98,46 @@ impl Ec2 {
         Ok(body)
     }
 
+    /// Without ids EC2 lists those of instances with `unlimited` credits.
+    pub(super) fn describe_credit_specifications(
+        &self,
+        params: &Params,
+        dry_run: DryRun,
+    ) -> ApiResult<XmlBody> {
+        let wanted = params.list("InstanceId");
+        let filters = Filters::read(params, &[])?;
+        let page = Page::read(params, 5)?;
+        params.finish()?;
+        page.not_beside(&wanted, "instancesSet")?;
+        dry_run.end()?;
+        let mut found = self.find_instances(&wanted, &filters)?;
+        let credits = |shown: &Shown| shown.instance.cpu_credits.clone();
+        if wanted.is_empty() {
+            found.retain(|shown| credits(shown).as_deref() == Some("unlimited"));
+        } else if let Some(other) = found.iter().find(|shown| credits(shown).is_none()) {
+            return Err(ApiError::new(
+                "InstanceCreditSpecification.NotSupported",
+                format!(
+                    "The {} instance type does not support T2 Unlimited.",
+                    other.instance.instance_type
+                ),
+            ));
+        }
+        let (found, next) = page.cut(found, order);
+        let mut body = XmlBody::new();
+        body.list(
+            "instanceCreditSpecificationSet",
+            "item",
+            &found,
+            |xml, shown| {
+                xml.text("instanceId", &shown.instance.id);
+                xml.text("cpuCredits", credits(shown).unwrap_or_default());
+            },
+        );
+        body.optional("nextToken", next);
+        Ok(body)
+    }
+
     pub(super) fn describe_instance_status(
         &self,
         params: &Params,

@@ -177,6 +177,13 @@ fn launch(
             monitoring: request.monitoring,
             ebs_optimized: request.ebs_optimized.unwrap_or(false),
             disable_api_termination: request.disable_api_termination,
+            cpu_credits: kind.family.burstable.then(|| {
+                let default = super::types::DEFAULT_CREDITS;
+                request
+                    .cpu_credits
+                    .clone()
+                    .unwrap_or_else(|| default.to_owned())
+            }),
             spot_request: request.spot.then(|| new_id("sir")),
             spot_notice: None,
             root_device: image.root_device.clone(),

@@ -43,6 +43,8 @@ pub(super) struct LaunchRequest {
     pub(super) monitoring: bool,
     pub(super) ebs_optimized: Option<bool>,
     pub(super) disable_api_termination: bool,
+    /// `standard` or `unlimited`; `None`: as the type's family has it.
+    pub(super) cpu_credits: Option<String>,
     pub(super) public_address: Option<bool>,
 }
 
@@ -125,6 +127,7 @@ impl LaunchRequest {
             },
             ebs_optimized: params.boolean("EbsOptimized")?,
             disable_api_termination: params.boolean("DisableApiTermination")?.unwrap_or(false),
+            cpu_credits: read_credits(params)?,
             public_address: None,
         };
         request.read_interface(params)?;
@@ -209,6 +212,16 @@ impl LaunchRequest {
         }
         if let Some(text) = &self.user_data {
             check_user_data(text)?;
+        }
+        if self.cpu_credits.is_some() && !self.instance_type.family.burstable {
+            // EC2's words, whatever credits are asked for.
+            return Err(ApiError::new(
+                "InstanceCreditSpecification.NotSupported",
+                format!(
+                    "The {} instance type does not support T2 Unlimited.",
+                    self.instance_type.name
+                ),
+            ));
         }
         network::check_security_groups(&self.security_groups)?;
         if let Some(zone) = &self.zone
@@ -333,6 +346,19 @@ impl MetadataRequest {
 }
 
 /// Whether it is a spot request; only the one kind that ends with its instance.
+fn read_credits(params: &Params) -> ApiResult<Option<String>> {
+    let Some(credits) = params.structure("CreditSpecification") else {
+        return Ok(None);
+    };
+    match credits.optional("CpuCredits") {
+        Some(name) if matches!(name.as_str(), "standard" | "unlimited") => Ok(Some(name)),
+        Some(other) => Err(invalid(format!(
+            "Value ({other}) for parameter CreditSpecification.CpuCredits is invalid. Expected: standard, unlimited."
+        ))),
+        None => Err(missing("CreditSpecification.CpuCredits")),
+    }
+}
+
 fn read_spot(params: &Params) -> ApiResult<bool> {
     let Some(market) = params.structure("InstanceMarketOptions") else {
         return Ok(false);

@@ -122,6 +122,9 @@ impl Ec2 {
             "TerminateInstances" => self.terminate_instances(params, dry_run),
             "GetConsoleOutput" => self.get_console_output(params, dry_run).await,
             "ModifyInstanceAttribute" => self.modify_instance_attribute(params, dry_run),
+            "DescribeInstanceCreditSpecifications" => {
+                self.describe_credit_specifications(params, dry_run)
+            }
             "DescribeInstanceAttribute" => self.describe_instance_attribute(params, dry_run),
             "AssociateIamInstanceProfile" => self.associate_profile(params, dry_run),
             "DisassociateIamInstanceProfile" => self.disassociate_profile(params, dry_run),

@@ -95,6 +95,10 @@ static FAMILIES: &[Family] = &[
     burstable(family("t4g", "arm64", 4096, 1, 2.5, AWS, BURSTABLE)),
 ];
 
+/// The credits of a burstable instance whose launch says nothing: only T2, which is not known here, begins with
+/// `standard` (EC2 user guide, "Unlimited mode for burstable performance instances").
+pub(super) const DEFAULT_CREDITS: &str = "unlimited";
+
 impl Family {
     fn sized(&'static self, size: &str) -> InstanceType {
         let vcpus = match size {

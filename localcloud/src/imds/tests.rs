@@ -63,6 +63,7 @@ impl Cloud {
             monitoring: false,
             ebs_optimized: false,
             disable_api_termination: false,
+            cpu_credits: None,
             spot_request: None,
             spot_notice: None,
             root_device: "/dev/xvda".into(),

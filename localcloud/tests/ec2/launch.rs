@@ -502,6 +502,52 @@ async fn spot_instances_are_told_and_taken() {
     );
 }
 
+#[tokio::test]
+async fn burstable_instances_have_the_credits_that_were_asked_for() {
+    let cloud = Cloud::new();
+    let run = |kind: &str, credits: Option<&str>| {
+        let mut pairs = vec![
+            ("ImageId", "ami-00000000000000d13"),
+            ("InstanceType", kind),
+            ("MinCount", "1"),
+            ("MaxCount", "1"),
+        ];
+        pairs.extend(credits.map(|credits| ("CreditSpecification.CpuCredits", credits)));
+        Params::from_pairs(pairs.clone())
+    };
+    for (kind, credits, expected) in [
+        ("t3.micro", None, Ok("unlimited")),
+        ("t3.micro", Some("standard"), Ok("standard")),
+        ("t3a.large", Some("unlimited"), Ok("unlimited")),
+        ("t3.micro", Some("much"), Err("InvalidParameterValue")),
+        (
+            "c7i.large",
+            Some("standard"),
+            Err("InstanceCreditSpecification.NotSupported"),
+        ),
+    ] {
+        let caller = Caller::root();
+        let launched = cloud
+            .ec2
+            .handle(&caller, "RunInstances", &mut run(kind, credits))
+            .await;
+        match expected {
+            Ok(credits) => {
+                let launched = launched.unwrap().into_string();
+                let (_, rest) = launched.split_once("<instanceId>").unwrap();
+                let (id, _) = rest.split_once('<').unwrap();
+                let mut ask = Params::from_pairs(vec![("InstanceId.1", id)]);
+                let action = "DescribeInstanceCreditSpecifications";
+                let told = cloud.ec2.handle(&caller, action, &mut ask).await;
+                let told = told.unwrap().into_string();
+                let line = format!("<cpuCredits>{credits}</cpuCredits>");
+                assert!(told.contains(&line), "{kind}: {told}");
+            }
+            Err(code) => assert_eq!(launched.unwrap_err().code, code, "{kind}"),
+        }
+    }
+}
+
 /// What no SDK would send, sent raw.
 #[tokio::test]
 async fn refuses_malformed_calls() {

@@ -31,7 +31,8 @@ pub struct SeenInstance {
     pub kind: String,
     pub instance_type: String,
     pub launched: Timestamp,
-    /// When it ended; for one that vanished unseen, when it was last seen alive.
+    /// When it ended: as the cloud says, else as its log says; for one that vanished unseen, when it was last seen
+    /// alive.
     pub ended: Option<Timestamp>,
     /// The end is not known, only that it was not before `ended`.
     pub end_is_a_guess: bool,
@@ -81,7 +82,8 @@ impl Ledger {
             let mut statement = connection.prepare(
                 "SELECT i.id, i.kind, i.type, i.launched, i.ended, i.gone, i.volume_gib, i.public_ip,
                  max(i.seen, ifnull((SELECT max(j.service_write) FROM jobs j JOIN batches b ON b.id = j.batch
-                 WHERE b.place = i.place AND j.instance = i.id), 0))
+                 WHERE b.place = i.place AND j.instance = i.id), 0)),
+                 (SELECT w.at FROM last_words w WHERE w.place = i.place AND w.instance = i.id AND w.at >= i.launched)
                  FROM instances i WHERE i.place = ?1 ORDER BY i.launched, i.id",
             )?;
             statement.query_map([self.place], instance)?.collect()
@@ -94,6 +96,55 @@ impl Ledger {
                     .is_none_or(|ended| ended.as_second() >= since.as_second())
             })
             .collect())
+    }
+}
+
+impl Ledger {
+    /// Writes down when instances stored their logs.
+    pub fn heard_last(&self, logs: &[(String, Timestamp)]) -> Result<()> {
+        let mut connection = self.connection();
+        let mut write = || -> rusqlite::Result<()> {
+            let change = connection.transaction()?;
+            for (instance, at) in logs {
+                change.execute(
+                    "INSERT INTO last_words (place, instance, at) VALUES (?1, ?2, ?3)
+                     ON CONFLICT (place, instance) DO UPDATE SET at = max(at, excluded.at)",
+                    params![self.place, instance, at.as_millisecond()],
+                )?;
+            }
+            change.commit()
+        };
+        write().map_err(|error| self.failure(error))
+    }
+
+    /// Writes down that these instances reach S3 through a NAT gateway.
+    pub fn are_behind_nat<'i>(&self, instances: impl Iterator<Item = &'i str>) -> Result<()> {
+        let mut connection = self.connection();
+        let write = || -> rusqlite::Result<()> {
+            let change = connection.transaction()?;
+            for instance in instances {
+                change.execute(
+                    "INSERT OR IGNORE INTO behind_nat (place, instance) VALUES (?1, ?2)",
+                    params![self.place, instance],
+                )?;
+            }
+            change.commit()
+        };
+        write().map_err(|error| self.failure(error))
+    }
+
+    /// Bytes that went through a NAT gateway for a batch: inputs to, and outputs from, the instances behind one that
+    /// did its jobs. A job that was tried more than once counts once.
+    pub fn nat_bytes(&self, batch: &Batch) -> Result<u64> {
+        self.connection()
+            .query_row(
+                // Not `sum`: see `stored_bytes`.
+                "SELECT CAST(total(j.size + (SELECT total(o.size) FROM outputs o WHERE o.job = j.id)) AS INTEGER)
+                 FROM jobs j JOIN behind_nat n ON n.instance = j.instance AND n.place = ?1 WHERE j.batch = ?2",
+                [self.place, batch.id],
+                |row| Ok(row.get::<_, i64>(0)?.unsigned_abs()),
+            )
+            .map_err(|error| self.failure(error))
     }
 }
 
@@ -137,6 +188,9 @@ fn instance(row: &Row<'_>) -> rusqlite::Result<SeenInstance> {
     let ended: Option<i64> = row.get(4)?;
     let gone: bool = row.get(5)?;
     let last_seen: i64 = row.get(8)?;
+    let last_words: Option<i64> = row.get(9)?;
+    // A log is stored at the end only: of one that is still listed as alive, it is the end too.
+    let ended = ended.or(last_words.filter(|_| gone));
     let end_is_a_guess = gone && ended.is_none();
     Ok(SeenInstance {
         id: row.get(0)?,

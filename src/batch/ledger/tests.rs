@@ -175,10 +175,9 @@ fn counters_and_strays_add_up() {
     );
 }
 
-#[test]
-fn instances_that_vanish_end_when_last_seen() {
-    let (_dir, ledger) = ledger();
-    let sighting = |id: &str, alive, ended| Sighting {
+/// A worker that was launched in second 1000.
+fn sighting(id: &str, alive: bool, ended: Option<Timestamp>) -> Sighting {
+    Sighting {
         id: id.into(),
         kind: "worker".into(),
         instance_type: "c7i.large".into(),
@@ -187,7 +186,12 @@ fn instances_that_vanish_end_when_last_seen() {
         ended,
         volume_gib: 8,
         public_ip: true,
-    };
+    }
+}
+
+#[test]
+fn instances_that_vanish_end_when_last_seen() {
+    let (_dir, ledger) = ledger();
     ledger
         .saw_instances(
             &[sighting("i-1", true, None), sighting("i-2", true, None)],
@@ -215,6 +219,52 @@ fn instances_that_vanish_end_when_last_seen() {
     assert_eq!(ledger.instances(at(1021)).expect("reads").len(), 1);
     let within_its_second = at(1025) + jiff::SignedDuration::from_millis(300);
     assert_eq!(ledger.instances(within_its_second).expect("reads").len(), 1);
+}
+
+#[test]
+fn the_end_of_an_instance_that_ended_itself_is_told_by_its_log() {
+    let (_dir, ledger) = ledger();
+    let all = |alive| {
+        [
+            sighting("i-1", alive, None),
+            sighting("i-2", alive, None),
+            sighting("i-3", alive, None),
+        ]
+    };
+    ledger.saw_instances(&all(true), at(1020)).expect("writes");
+    // The log of i-3 is older than its launch: another instance's.
+    let logs = [("i-1", 1040), ("i-3", 3), ("host-7", 1040)];
+    let logs = logs.map(|(name, second)| (name.to_owned(), at(second)));
+    ledger.heard_last(&logs).expect("writes");
+    let ends = || -> Vec<_> {
+        let seen = ledger.instances(at(0)).expect("reads").into_iter();
+        seen.map(|one| (one.ended, one.end_is_a_guess)).collect()
+    };
+    assert_eq!(ends(), [(None, false); 3], "they are listed as alive");
+    ledger.saw_instances(&all(false), at(1050)).expect("writes");
+    let expected = [
+        (Some(at(1040)), false),
+        (Some(at(1020)), true),
+        (Some(at(1020)), true),
+    ];
+    assert_eq!(ends(), expected);
+    // EC2 forgets them.
+    ledger.saw_instances(&[], at(9000)).expect("writes");
+    assert_eq!(ends(), expected);
+}
+
+#[test]
+fn bytes_through_nat_gateways_are_those_of_the_instances_behind_one() {
+    let (_dir, ledger) = ledger();
+    let batch = ledger.begin_batch("b", at(100)).expect("begins");
+    ledger.add_job(&batch, &new_job("a.avi"), 7).expect("adds");
+    record(&ledger, "b", &status("a.avi", "converted"));
+    assert_eq!(ledger.nat_bytes(&batch).expect("reads"), 0, "not known");
+    ledger
+        .are_behind_nat(["i-1", "i-1", "i-9"].into_iter())
+        .expect("writes");
+    // The size of the output is known once it is fetched.
+    assert_eq!(ledger.nat_bytes(&batch).expect("reads"), 10);
 }
 
 #[test]

@@ -192,6 +192,9 @@ pub struct Instance {
     pub monitoring: bool,
     pub ebs_optimized: bool,
     pub disable_api_termination: bool,
+    /// `standard` or `unlimited` of a burstable instance.
+    #[serde(default)]
+    pub cpu_credits: Option<String>,
     /// The spot request's id (`sir-…`) if it is a spot instance.
     pub spot_request: Option<String>,
     pub spot_notice: Option<SpotNotice>,
