@@ -243,7 +243,7 @@ impl Sweep<'_> {
             format!("is {} old and ", roughly(between(created, now)))
         });
         let cost = match row.an_hour.map(Hourly::text).as_deref() {
-            None => format!("costs what prices of {region} ask, which are not known"),
+            None => format!("has an unknown cost (no prices for {region})"),
             Some("-") => "costs next to nothing".to_owned(),
             Some(cost) => format!("costs {cost} an hour"),
         };

@@ -345,7 +345,7 @@ impl MetadataRequest {
     }
 }
 
-/// Whether it is a spot request; only the one kind that ends with its instance.
+/// The CPU credits that are asked for, if any.
 fn read_credits(params: &Params) -> ApiResult<Option<String>> {
     let Some(credits) = params.structure("CreditSpecification") else {
         return Ok(None);
@@ -359,6 +359,7 @@ fn read_credits(params: &Params) -> ApiResult<Option<String>> {
     }
 }
 
+/// Whether it is a spot request; only the one kind that ends with its instance.
 fn read_spot(params: &Params) -> ApiResult<bool> {
     let Some(market) = params.structure("InstanceMarketOptions") else {
         return Ok(false);
