@@ -17,6 +17,7 @@ use jiff::Timestamp;
 impl Ec2 {
     pub(super) fn run_instances(&self, params: &Params, dry_run: DryRun) -> ApiResult<XmlBody> {
         let request = LaunchRequest::read(params)?;
+        self.network().check_placement(request.subnet.as_deref())?;
         let now = self.clock.now();
         let (reservation, shown, new) = self.store.transaction(|tx| {
             let fingerprint = request.fingerprint()?;

@@ -4,7 +4,7 @@
 //! answers; what takes time (booting, powering off, freezing) is done after it by [`lifecycle`], which
 //! always acts on what the state says by then.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use jiff::Timestamp;
 use tokio::sync::mpsc;
@@ -42,6 +42,7 @@ mod volumes;
 pub use crate::state::ec2::{InstanceFacts, SpotNotice, instance_facts};
 use dry_run::DryRun;
 use lifecycle::Lifecycle;
+pub use network::NetworkSettings;
 
 /// What the service is built of.
 pub struct Ec2Options {
@@ -58,6 +59,7 @@ pub struct Ec2 {
     store: Store,
     clock: Arc<dyn Clock>,
     lifecycle: Arc<Lifecycle>,
+    network: Mutex<NetworkSettings>,
 }
 
 impl Ec2 {
@@ -71,6 +73,7 @@ impl Ec2 {
             store: options.store.clone(),
             clock: Arc::clone(&options.clock),
             lifecycle: Arc::new(Lifecycle::new(options)),
+            network: Mutex::default(),
         })
     }
 
@@ -148,9 +151,11 @@ impl Ec2 {
             "DescribeInstanceTypeOfferings" => instance_types::offerings(params, dry_run),
             "DescribeAvailabilityZones" => network::describe_zones(params, dry_run),
             "DescribeRegions" => network::describe_regions(params, dry_run),
-            "DescribeVpcs" => network::describe_vpcs(params, dry_run),
+            "DescribeVpcs" => self.describe_vpcs(params, dry_run),
             "DescribeSubnets" => self.describe_subnets(params, dry_run),
-            "DescribeSecurityGroups" => network::describe_security_groups(params, dry_run),
+            "DescribeSecurityGroups" => self.describe_security_groups(params, dry_run),
+            "DescribeRouteTables" => self.describe_route_tables(params, dry_run),
+            "DescribeVpcEndpoints" => self.describe_vpc_endpoints(params, dry_run),
             unknown => Err(ApiError::new(
                 "InvalidAction",
                 format!("The action {unknown} is not valid for this web service."),

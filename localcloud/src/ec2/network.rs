@@ -1,5 +1,5 @@
 //! The network that every account has: a default VPC, a default subnet in each zone, the default
-//! security group. Its addresses are loopback's, so that an instance's private address is
+//! security group, a route to the internet. [`NetworkSettings`] makes others of it. Its addresses are loopback's, so that an instance's private address is
 //! really its own on this machine.
 
 use std::collections::HashSet;
@@ -11,10 +11,18 @@ use super::Ec2;
 use super::dry_run::DryRun;
 use super::filters::{Filters, one};
 use super::paging::Page;
-use crate::account::{ACCOUNT, REGION};
+use crate::account::REGION;
 use crate::error::{ApiError, ApiResult};
 use crate::query_protocol::{Params, XmlBody};
 use crate::state::ec2::{Instance, InstanceState, list};
+
+mod endpoints;
+mod routes;
+mod security_groups;
+mod settings;
+
+pub(super) use security_groups::check as check_security_groups;
+pub use settings::NetworkSettings;
 
 /// An availability zone with its default subnet.
 #[derive(Debug)]
@@ -199,52 +207,53 @@ pub(super) fn describe_regions(params: &Params, dry_run: DryRun) -> ApiResult<Xm
     Ok(body)
 }
 
-pub(super) fn describe_vpcs(params: &Params, dry_run: DryRun) -> ApiResult<XmlBody> {
-    let ids = params.list("VpcId");
-    let filters = Filters::read(
-        params,
-        &[
-            "vpc-id",
-            "is-default",
-            "isDefault",
-            "state",
-            "cidr",
-            "owner-id",
-        ],
-    )?;
-    let page = Page::read(params, 5)?;
-    params.finish()?;
-    page.not_beside(&ids, "vpcSet")?;
-    dry_run.end()?;
-    if let Some(unknown) = ids.iter().find(|id| *id != VPC) {
-        return Err(ApiError::new(
-            "InvalidVpcID.NotFound",
-            format!("The vpc ID '{unknown}' does not exist"),
-        ));
-    }
-    let found = [VPC].into_iter().filter(|_| {
-        filters.pass(&[], |name| match name {
-            "vpc-id" => one(VPC),
-            "is-default" | "isDefault" => one(true),
-            "state" => one("available"),
-            "cidr" => one(VPC_CIDR),
-            "owner-id" => one(ACCOUNT),
-            _ => Vec::new(),
-        })
-    });
-    let mut body = XmlBody::new();
-    body.list("vpcSet", "item", found, |xml, vpc| {
-        xml.text("ownerId", ACCOUNT)
-            .text("instanceTenancy", "default")
-            .text("isDefault", true)
-            .text("vpcId", vpc)
-            .text("state", "available")
-            .text("cidrBlock", VPC_CIDR);
-    });
-    Ok(body)
-}
-
 impl Ec2 {
+    pub(super) fn describe_vpcs(&self, params: &Params, dry_run: DryRun) -> ApiResult<XmlBody> {
+        let ids = params.list("VpcId");
+        let filters = Filters::read(
+            params,
+            &[
+                "vpc-id",
+                "is-default",
+                "isDefault",
+                "state",
+                "cidr",
+                "owner-id",
+            ],
+        )?;
+        let page = Page::read(params, 5)?;
+        params.finish()?;
+        page.not_beside(&ids, "vpcSet")?;
+        dry_run.end()?;
+        if let Some(unknown) = ids.iter().find(|id| *id != VPC) {
+            return Err(ApiError::new(
+                "InvalidVpcID.NotFound",
+                format!("The vpc ID '{unknown}' does not exist"),
+            ));
+        }
+        let network = self.network();
+        let found = [VPC].into_iter().filter(|_| {
+            filters.pass(&[], |name| match name {
+                "vpc-id" => one(VPC),
+                "is-default" | "isDefault" => one(network.default_vpc),
+                "state" => one("available"),
+                "cidr" => one(VPC_CIDR),
+                "owner-id" => one(network.owner()),
+                _ => Vec::new(),
+            })
+        });
+        let mut body = XmlBody::new();
+        body.list("vpcSet", "item", found, |xml, vpc| {
+            xml.text("ownerId", network.owner())
+                .text("instanceTenancy", "default")
+                .text("isDefault", network.default_vpc)
+                .text("vpcId", vpc)
+                .text("state", "available")
+                .text("cidrBlock", VPC_CIDR);
+        });
+        Ok(body)
+    }
+
     pub(super) fn describe_subnets(&self, params: &Params, dry_run: DryRun) -> ApiResult<XmlBody> {
         let ids = params.list("SubnetId");
         let filters = Filters::read(
@@ -259,6 +268,7 @@ impl Ec2 {
                 "defaultForAz",
                 "state",
                 "owner-id",
+                "map-public-ip-on-launch",
             ],
         )?;
         let page = Page::read(params, 5)?;
@@ -269,6 +279,7 @@ impl Ec2 {
             zone_of_subnet(id)?;
         }
         let taken = self.store.transaction(taken)?;
+        let network = self.network();
         let found = ZONES
             .iter()
             .filter(|zone| ids.is_empty() || ids.iter().any(|id| id == zone.subnet))
@@ -278,9 +289,10 @@ impl Ec2 {
                     "vpc-id" => one(VPC),
                     "availability-zone" | "availabilityZone" => one(zone.name),
                     "availability-zone-id" => one(zone.id),
-                    "default-for-az" | "defaultForAz" => one(true),
+                    "default-for-az" | "defaultForAz" => one(network.default_vpc),
                     "state" => one("available"),
-                    "owner-id" => one(ACCOUNT),
+                    "owner-id" => one(network.owner()),
+                    "map-public-ip-on-launch" => one(network.gives_public(zone.subnet)),
                     _ => Vec::new(),
                 })
             });
@@ -292,10 +304,14 @@ impl Ec2 {
                 .filter(|address| (first..first + SUBNET_SIZE).contains(&u32::from(**address)))
                 .count();
             xml.text("availabilityZoneId", zone.id)
-                .text("ownerId", ACCOUNT)
+                .text("ownerId", network.owner())
                 .text(
                     "subnetArn",
-                    format!("arn:aws:ec2:{REGION}:{ACCOUNT}:subnet/{}", zone.subnet),
+                    format!(
+                        "arn:aws:ec2:{REGION}:{}:subnet/{}",
+                        network.owner(),
+                        zone.subnet
+                    ),
                 )
                 .text("subnetId", zone.subnet)
                 .text("state", "available")
@@ -306,56 +322,9 @@ impl Ec2 {
                     SUBNET_SIZE as usize - RESERVED as usize - 1 - used,
                 )
                 .text("availabilityZone", zone.name)
-                .text("defaultForAz", true)
-                .text("mapPublicIpOnLaunch", true);
+                .text("defaultForAz", network.default_vpc)
+                .text("mapPublicIpOnLaunch", network.gives_public(zone.subnet));
         });
         Ok(body)
     }
-}
-
-/// # Errors
-/// `InvalidGroup.NotFound` for any other than the default group.
-pub(super) fn check_security_groups(ids: &[String]) -> ApiResult<()> {
-    match ids.iter().find(|id| *id != SECURITY_GROUP) {
-        None => Ok(()),
-        Some(unknown) => Err(ApiError::new(
-            "InvalidGroup.NotFound",
-            format!("The security group '{unknown}' does not exist"),
-        )),
-    }
-}
-
-pub(super) fn describe_security_groups(params: &Params, dry_run: DryRun) -> ApiResult<XmlBody> {
-    let ids = params.list("GroupId");
-    let names = params.list("GroupName");
-    let filters = Filters::read(params, &["group-id", "group-name", "vpc-id", "owner-id"])?;
-    let page = Page::read(params, 5)?;
-    params.finish()?;
-    page.not_beside(&ids, "groupIds")?;
-    dry_run.end()?;
-    check_security_groups(&ids)?;
-    if let Some(unknown) = names.iter().find(|name| *name != "default") {
-        return Err(ApiError::new(
-            "InvalidGroup.NotFound",
-            format!("The security group '{unknown}' does not exist in default VPC '{VPC}'"),
-        ));
-    }
-    let found = [SECURITY_GROUP].into_iter().filter(|_| {
-        filters.pass(&[], |name| match name {
-            "group-id" => one(SECURITY_GROUP),
-            "group-name" => one("default"),
-            "vpc-id" => one(VPC),
-            "owner-id" => one(ACCOUNT),
-            _ => Vec::new(),
-        })
-    });
-    let mut body = XmlBody::new();
-    body.list("securityGroupInfo", "item", found, |xml, group| {
-        xml.text("groupId", group)
-            .text("vpcId", VPC)
-            .text("ownerId", ACCOUNT)
-            .text("groupName", "default")
-            .text("groupDescription", "default VPC security group");
-    });
-    Ok(body)
 }

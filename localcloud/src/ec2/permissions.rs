@@ -27,11 +27,13 @@ impl Ec2 {
     /// `UnauthorizedOperation` (HTTP 403) naming the first permission that is missing.
     pub fn allow(&self, caller: &Caller, action: &str, params: &Params) -> ApiResult<()> {
         let base = Context::at(self.clock.now());
+        let network = self.network();
         let needed = self.store.transaction(|tx| {
             let mut reading = Reading {
                 tx,
                 params,
                 base,
+                subnet_owner: network.owner(),
                 needed: Vec::new(),
             };
             reading.read(action)?;
@@ -88,6 +90,8 @@ struct Reading<'a> {
     tx: &'a Transaction<'a>,
     params: &'a Params,
     base: Context,
+    /// 12 digits: of a shared VPC's subnets it is not this account.
+    subnet_owner: &'a str,
     needed: Vec<Needed>,
 }
 
@@ -180,7 +184,11 @@ impl Reading<'_> {
 
     fn existing(&mut self, action: &str, id: &str) -> ApiResult<()> {
         let context = self.tagged(id)?;
-        self.need(action, arn(kind_of(id), id), context);
+        let resource = match kind_of(id) {
+            "subnet" => format!("arn:aws:ec2:{REGION}:{}:subnet/{id}", self.subnet_owner),
+            kind => arn(kind, id),
+        };
+        self.need(action, resource, context);
         Ok(())
     }
 

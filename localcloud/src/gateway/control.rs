@@ -7,6 +7,8 @@
 //! | `POST /_muck/faults` | sets the rules: a JSON list of [`crate::faults::Rule`], in place of all before |
 //! | `GET /_muck/calls?after=N` | the journal of calls after number N |
 //! | `POST /_muck/users` | `{"name": "ann", "policy": {…}}`: makes the user or changes its policy; answers with its key |
+//! | `POST /_muck/network` | a [`crate::ec2::NetworkSettings`]: the account's VPC, in place of what it was |
+//! | `POST /_muck/sessions` | `{"seconds": 900}`: answers with temporary credentials of the account |
 //! | `POST /_muck/spot-interruptions` | `{"instance_id": "i-…", "seconds": 120}`: notice now, interruption then |
 
 use bytes::Bytes;
@@ -20,7 +22,7 @@ use subtle::ConstantTimeEq as _;
 use super::{Body, Gateway, plain, read_body};
 use crate::error::{ApiError, ApiResult};
 use crate::faults::Rule;
-use crate::state::iam::put_user;
+use crate::state::iam::{issue_session, put_user};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -37,6 +39,13 @@ struct SpotInterruption {
 struct User {
     name: String,
     policy: Value,
+}
+
+/// Temporary credentials of the account, as `GetSessionToken` issues them.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Session {
+    seconds: u32,
 }
 
 fn two_minutes() -> u32 {
@@ -103,6 +112,21 @@ impl Gateway {
                 Ok(json!({
                     "access_key_id": key.access_key_id,
                     "secret_access_key": key.secret_access_key,
+                }))
+            }
+            (&Method::POST, "/_muck/network") => {
+                self.ec2.set_network(read(&body)?);
+                Ok(json!(self.ec2.network()))
+            }
+            (&Method::POST, "/_muck/sessions") => {
+                let session: Session = read(&body)?;
+                let expires = self.clock.now() + SignedDuration::from_secs(session.seconds.into());
+                let key = issue_session(&self.store, expires)?;
+                Ok(json!({
+                    "access_key_id": key.access_key_id,
+                    "secret_access_key": key.secret_access_key,
+                    "session_token": key.session_token,
+                    "expires": expires,
                 }))
             }
             (&Method::POST, "/_muck/spot-interruptions") => {

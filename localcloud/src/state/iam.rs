@@ -16,7 +16,7 @@ use crate::error::ApiError;
 
 use super::Store;
 
-pub use keys::{find_key, issue_role_credentials, root_key, set_root_key};
+pub use keys::{find_key, issue_role_credentials, issue_session, root_key, set_root_key};
 pub use profiles::{
     InstanceProfile, add_role_to_profile, create_profile, delete_profile, find_profile,
     find_profile_by_arn, list_profiles, profiles_of_role, remove_role_from_profile,

@@ -6,6 +6,7 @@ mod boot;
 mod describe;
 mod launch;
 mod model;
+mod network;
 mod rig;
 mod survive;
 mod tags;

@@ -19,7 +19,7 @@ pub fn root_key(store: &Store) -> ApiResult<Option<AccessKey>> {
         Ok(db
             .query_row(
                 "SELECT access_key_id, secret, session_token, expires, role, session
-                 FROM iam_keys WHERE role IS NULL",
+                 FROM iam_keys WHERE role IS NULL AND session_token IS NULL",
                 [],
                 read_key,
             )
@@ -123,6 +123,30 @@ pub fn issue_role_credentials(
     })
 }
 
+/// Issues temporary credentials of the account itself, as `GetSessionToken` does. Their token is valid until `expires`.
+pub fn issue_session(store: &Store, expires: Timestamp) -> ApiResult<AccessKey> {
+    let key = AccessKey {
+        access_key_id: random_id("ASIA", 16),
+        secret_access_key: new_secret(),
+        session_token: Some(BASE64.encode(random_bytes(192))),
+        expires: Some(time(expires.as_millisecond())),
+        principal: Principal::Root,
+    };
+    store.transaction(|db| {
+        db.execute(
+            "INSERT INTO iam_keys (access_key_id, secret, session_token, expires) VALUES (?1, ?2, ?3, ?4)",
+            params![
+                key.access_key_id,
+                key.secret_access_key,
+                key.session_token,
+                expires.as_millisecond(),
+            ],
+        )?;
+        Ok(())
+    })?;
+    Ok(key)
+}
+
 fn read_key(row: &rusqlite::Row<'_>) -> rusqlite::Result<AccessKey> {
     let role: Option<String> = row.get("role")?;
     let session: Option<String> = row.get("session")?;
@@ -203,6 +227,21 @@ mod tests {
                 .code,
             "AssumeRoleUnauthorizedAccess"
         );
+    }
+
+    #[test]
+    fn a_session_is_the_accounts_and_not_its_key() {
+        let store = Store::in_memory().unwrap();
+        let root = set_root_key(&store).unwrap();
+        let expires = now() + SignedDuration::from_mins(15);
+        let session = issue_session(&store, expires).unwrap();
+        let found = find_key(&store, &session.access_key_id).unwrap().unwrap();
+        assert_eq!(
+            (found.principal, found.expires),
+            (Principal::Root, Some(expires))
+        );
+        let kept = root_key(&store).unwrap().unwrap();
+        assert_eq!(kept.access_key_id, root.access_key_id);
     }
 
     #[test]
