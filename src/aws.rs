@@ -8,14 +8,19 @@ use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
-use aws_credential_types::provider::ProvideCredentials;
 use aws_credential_types::provider::error::CredentialsError;
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use jiff::{SignedDuration, Timestamp};
+use muck_worker::http_client::{self, HttpSettings};
 
 use crate::error::{Error, Result};
-use crate::http;
+
+pub mod credentials;
+
+use credentials::CredentialLife;
 
 /// A host that does not even accept in this time is down.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -61,6 +66,8 @@ pub struct Aws {
     pub region: String,
     /// Set if this is not AWS itself.
     pub endpoint: Option<String>,
+    pub credential_life: CredentialLife,
+    provider: SharedCredentialsProvider,
 }
 
 impl Aws {
@@ -69,6 +76,26 @@ impl Aws {
         self.endpoint
             .as_deref()
             .is_none_or(|endpoint| endpoint.starts_with("https:"))
+    }
+
+    /// Credentials as new as their provider has them, and how long they last; `None`: as long as their owner wants. What
+    /// they sign ends with them.
+    ///
+    /// # Errors
+    /// If there are none any more.
+    pub async fn newest_credentials(&self) -> Result<(Credentials, Option<SignedDuration>)> {
+        let credentials = self.provider.provide_credentials().await.map_err(|error| {
+            Error::failed("the AWS credentials cannot be used")
+                .because(error)
+                .hint(LOGIN_HINT)
+        })?;
+        let now = Timestamp::now();
+        let left = match (credentials.expiry(), self.credential_life) {
+            (Some(end), _) => Some(credentials::left(end, now)),
+            (None, CredentialLife::Fixed(Some(end))) => Some(end.duration_since(now)),
+            (None, _) => None,
+        };
+        Ok((credentials, left))
     }
 }
 
@@ -88,19 +115,27 @@ impl Aws {
                     "give --region, set AWS_REGION, or put region = \"…\" into muck.toml; or add --local to try it without AWS",
                 )
             })?;
-        check_credentials(&config).await?;
+        let (provider, credentials) = find_credentials(&config).await?;
+        let life = CredentialLife::of(&credentials).await;
         let (account, clients) = tokio::join!(who_are_we(&config), async {
-            // Made while the answer is on its way.
-            Self::of(&config, region, read_timeout)
+            // Created while the answer is on its way.
+            Self::of(&config, region, read_timeout, provider, life)
         });
-        Ok(Self {
-            account: account?,
-            ..clients
-        })
+        let account = match account {
+            Ok(account) => account,
+            Err(error) => return Err(credentials::explain_mfa(error).await),
+        };
+        Ok(Self { account, ..clients })
     }
 
     /// The clients, of an account that is not known yet.
-    fn of(config: &SdkConfig, region: String, read_timeout: Duration) -> Self {
+    fn of(
+        config: &SdkConfig,
+        region: String,
+        read_timeout: Duration,
+        provider: SharedCredentialsProvider,
+        credential_life: CredentialLife,
+    ) -> Self {
         let endpoint = config.endpoint_url().map(ToOwned::to_owned);
         // Buckets as host names (`bucket.127.0.0.1`) do not resolve on a custom endpoint.
         let s3 = aws_sdk_s3::config::Builder::from(config)
@@ -135,6 +170,8 @@ impl Aws {
             account: String::new(),
             region,
             endpoint,
+            credential_life,
+            provider,
         }
     }
 }
@@ -163,9 +200,21 @@ fn read_timeout() -> Result<Duration> {
         })
 }
 
+/// Proxies and certificates of the environment; the local cloud needs neither.
+fn http_settings(target: &Target) -> Result<HttpSettings> {
+    if target.endpoint.is_some() {
+        return Ok(HttpSettings::default());
+    }
+    HttpSettings::from_environment().map_err(|error| {
+        Error::usage("cannot set up connections to AWS")
+            .because(error)
+            .hint("correct the variable, or unset it")
+    })
+}
+
 async fn load(target: &Target, read_timeout: Duration) -> Result<SdkConfig> {
     let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
-        .http_client(http::client())
+        .http_client(http_client::client(&http_settings(target)?))
         .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
         .timeout_config(timeouts(read_timeout));
     if let Some(region) = &target.region {
@@ -188,17 +237,20 @@ async fn load(target: &Target, read_timeout: Duration) -> Result<SdkConfig> {
     Ok(loader.load().await)
 }
 
-const LOGIN_HINT: &str = "run `aws configure` or `aws sso login`, or set AWS_PROFILE; or add --local to try it without an account";
+const LOGIN_HINT: &str = "run `aws login`, `aws configure` or `aws sso login`, or set AWS_PROFILE; or add --local to try it without an account";
 
-async fn check_credentials(config: &SdkConfig) -> Result<()> {
+async fn find_credentials(config: &SdkConfig) -> Result<(SharedCredentialsProvider, Credentials)> {
     let none = || Error::failed("no AWS credentials were found").hint(LOGIN_HINT);
     let provider = config.credentials_provider().ok_or_else(none)?;
     match provider.provide_credentials().await {
-        Ok(_) => Ok(()),
+        Ok(credentials) => Ok((provider, credentials)),
         Err(CredentialsError::CredentialsNotLoaded(_)) => Err(none()),
-        Err(error) => Err(Error::failed("the AWS credentials cannot be used")
-            .because(error)
-            .hint(LOGIN_HINT)),
+        Err(error) => {
+            let error = Error::failed("the AWS credentials cannot be used")
+                .because(error)
+                .hint(LOGIN_HINT);
+            Err(credentials::explain_mfa(error).await)
+        }
     }
 }
 
@@ -223,9 +275,15 @@ async fn who_are_we(config: &SdkConfig) -> Result<String> {
         let place = config
             .endpoint_url()
             .map_or_else(|| "AWS".to_owned(), ToOwned::to_owned);
-        Error::failed(format!("{place} cannot be reached"))
-            .because(failure)
-            .hint("check the network and AWS_ENDPOINT_URL; `muck local status` tells whether the local cloud runs")
+        let error = Error::failed(format!("{place} cannot be reached")).because(failure);
+        let proxy = http_settings(&Target::default())?.https_proxy_variable();
+        let error = match proxy {
+            Some(variable) => error.hint(format!(
+                "{variable} names a proxy: check that it answers and lets AWS through, or name hosts that need none in NO_PROXY"
+            )),
+            None => error,
+        };
+        error.hint("check the network and AWS_ENDPOINT_URL; `muck local status` tells whether the local cloud runs")
     };
     Err(error)
 }

@@ -1,7 +1,7 @@
 //! One stack's place: clients, names, settings and where to tell what happens. What every domain
 //! function takes.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::aws::{Aws, Target};
 use crate::config::Config;
@@ -9,6 +9,9 @@ use crate::error::Result;
 use crate::event::Events;
 use crate::lifetime::{Lifetime, whole_seconds};
 use crate::names::{Names, StackName};
+
+/// Until a command is over that creates or launches and does not wait for conversions.
+pub const SHORT_COMMAND: SignedDuration = SignedDuration::from_mins(10);
 
 #[derive(Debug, Clone)]
 pub struct Cloud {
@@ -60,6 +63,21 @@ impl Cloud {
         other.config.region = Some(aws.region.clone());
         other.aws = aws;
         other
+    }
+
+    /// Refuses credentials that nothing renews and that end before `command` does.
+    ///
+    /// # Errors
+    /// See [`CredentialLife::require`](crate::aws::credentials::CredentialLife::require).
+    pub fn require_credentials(&self, needed: SignedDuration, command: &str) -> Result<()> {
+        let known = self
+            .aws
+            .credential_life
+            .require(needed, command, Timestamp::now())?;
+        if let Some(warning) = known.warning() {
+            self.events.warn(warning);
+        }
+        Ok(())
     }
 
     /// How long the stack shall live if it is used now.

@@ -13,7 +13,6 @@ pub mod config;
 pub mod error;
 pub mod event;
 pub mod folders;
-mod http;
 pub mod image;
 pub mod interrupt;
 pub mod lifetime;

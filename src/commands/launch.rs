@@ -4,6 +4,7 @@ use jiff::SignedDuration;
 use muck_worker::slots::Slots;
 
 use crate::batch::{self, Launch, LaunchOptions};
+use crate::cloud::SHORT_COMMAND;
 use crate::config;
 use crate::error::Result;
 use crate::session::Session;
@@ -48,6 +49,7 @@ pub async fn run(args: &Args, session: &Session) -> Result<()> {
     config.override_disk(args.disk);
     config.override_architecture(args.architecture.as_deref());
     let cloud = session.connect(config).await?;
+    cloud.require_credentials(SHORT_COMMAND, "`muck launch`")?;
     let options = LaunchOptions {
         count: args.instances.unwrap_or(cloud.config.instances),
         instance_type: args.instance_type.clone(),

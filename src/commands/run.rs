@@ -122,6 +122,8 @@ async fn begin(args: &Args, session: &Session, job: &Job) -> Result<()> {
     }
     job.mark(&mut config);
     let cloud = session.connect(config).await?;
+    // It removes its stack at its end, which may be as late as its time to live.
+    cloud.require_credentials(cloud.config.ttl, "`muck run`")?;
     if !args.new
         && let Some(earlier) = earlier_run(&cloud, job, session).await?
     {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::batch::{self, SubmitOptions};
+use crate::cloud::SHORT_COMMAND;
 use crate::config;
 use crate::error::Result;
 use crate::session::Session;
@@ -37,6 +38,7 @@ pub struct Args {
 
 pub async fn run(args: &Args, session: &Session) -> Result<()> {
     let mut cloud = session.cloud().await?;
+    cloud.require_credentials(SHORT_COMMAND, "`muck submit`")?;
     cloud.config.override_ttl(args.ttl);
     cloud.config.override_disk(args.disk);
     let options = SubmitOptions {

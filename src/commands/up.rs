@@ -2,6 +2,7 @@
 
 use jiff::SignedDuration;
 
+use crate::cloud::SHORT_COMMAND;
 use crate::config;
 use crate::error::Result;
 use crate::session::Session;
@@ -20,6 +21,7 @@ pub struct Args {
 
 pub async fn run(args: &Args, session: &Session) -> Result<()> {
     let mut cloud = session.cloud().await?;
+    cloud.require_credentials(SHORT_COMMAND, "`muck up`")?;
     if args.email.is_some() {
         cloud.config.email.clone_from(&args.email);
     }

@@ -1,9 +1,9 @@
 //! The bake: a builder provisions itself, and its root volume becomes an image. Each step is an event with
 //! its time.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use muck_worker::text::quantity_of;
 use serde::Serialize;
 
@@ -26,6 +26,9 @@ use crate::resources::{image, snapshot};
 
 /// The value of the tag `muck:tool`.
 pub(super) const TOOL: &str = concat!("muck ", env!("CARGO_PKG_VERSION"));
+
+/// From the builder's power-off to the registered image: a snapshot of some GB, and cleaning up.
+const TO_AN_IMAGE: Duration = Duration::from_mins(15);
 
 /// How to bake.
 #[derive(Debug, Clone, Copy, Default)]
@@ -270,6 +273,9 @@ async fn steps(cloud: &Cloud, options: BakeOptions, made: &Made) -> Result<Baked
         });
     }
     let began = Timestamp::now();
+    let needed = SignedDuration::try_from(prepared.recipe.deadline + TO_AN_IMAGE)
+        .unwrap_or(SignedDuration::MAX);
+    cloud.require_credentials(needed, "a bake")?;
     let archive = match &prepared.recipe.locked {
         Some(locked) => locked.archive_date(),
         None if options.update => Some(began.strftime(ARCHIVE_DATE).to_string()),

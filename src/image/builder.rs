@@ -9,6 +9,7 @@ use super::made::Made;
 use super::recipe::Recipe;
 use super::report::Report;
 use super::script::{self, Transfers};
+use super::signing_window::SigningWindow;
 use super::worker_file::WorkerFile;
 use crate::cloud::Cloud;
 use crate::error::{Error, Result};
@@ -68,17 +69,24 @@ impl Builder<'_> {
         let report_key = self.report_key();
         let architecture = &self.recipe.settings.architecture;
         instance_type::check(&self.cloud.aws, self.recipe.builder_type()?, architecture).await?;
+        let window = SigningWindow::open(self.cloud, self.recipe.deadline).await?;
         let transfers = events
-            .step("upload the worker", Box::pin(self.hand_over(&report_key)))
+            .step(
+                "upload the worker",
+                Box::pin(self.hand_over(&report_key, &window)),
+            )
             .await?;
         let user_data = script::user_data(&script::provision(self.recipe, &transfers)?)?;
         let builder = events
-            .step("launch the builder", Box::pin(self.launch(&user_data)))
+            .step(
+                "launch the builder",
+                Box::pin(self.launch(&user_data, window.deadline)),
+            )
             .await?;
         let console = BuilderConsole::open(self.cloud, &builder.id, self.name)?;
         events.note(format!("  console in {}", console.path.display()));
         let whole_console = format!("the whole console is in {}", console.path.display());
-        let limit = self.recipe.deadline + BEYOND_DEADLINE;
+        let limit = window.deadline + BEYOND_DEADLINE;
         let stopped =
             instance::wait_stopped(&self.cloud.aws, &builder.id, limit, |_| console.look()).await;
         console.look().await;
@@ -89,7 +97,7 @@ impl Builder<'_> {
                 .hint(&whole_console)
         })?;
         let text = self
-            .read_report(&report_key, &console)
+            .read_report(&report_key, &console, window.deadline)
             .await
             .map_err(|error| error.hint(&whole_console))?;
         let report = Report::parse(&text)?;
@@ -100,7 +108,7 @@ impl Builder<'_> {
             }
             error.hint(format!(
                 "it was told to end, as the builder's power-off does at the deadline of {} min (builder.deadline in image.toml)",
-                self.recipe.deadline.as_secs() / 60
+                window.deadline.as_secs() / 60
             ))
         })?;
         let volume = stopped.root_volume.ok_or_else(|| {
@@ -123,7 +131,7 @@ impl Builder<'_> {
     }
 
     /// Uploads the worker and signs the builder's two URLs.
-    async fn hand_over(&self, report_key: &str) -> Result<Transfers> {
+    async fn hand_over(&self, report_key: &str, window: &SigningWindow) -> Result<Transfers> {
         let aws = &self.cloud.aws;
         let bucket = self.cloud.names.input_bucket();
         let key = format!("worker/{}", self.worker.sha256);
@@ -135,23 +143,25 @@ impl Builder<'_> {
                     self.cloud.command("up")
                 ))
             })?;
-        let valid = (self.recipe.deadline + URL_MARGIN).max(URL_LEAST);
+        let valid = (window.deadline + URL_MARGIN).max(URL_LEAST);
+        let signer = &window.signer;
         Ok(Transfers {
-            worker_url: bake_objects::presign_get(aws, &bucket, &key, valid).await?,
+            worker_url: bake_objects::presign_get(aws, signer, &bucket, &key, valid).await?,
             worker_sha256: self.worker.sha256.clone(),
             base: super::base::key(self.base),
-            report_url: bake_objects::presign_put(aws, &bucket, report_key, valid).await?,
+            report_url: bake_objects::presign_put(aws, signer, &bucket, report_key, valid).await?,
             archive: self.archive.clone(),
+            deadline: Some(window.deadline),
         })
     }
 
-    async fn launch(&self, user_data: &[u8]) -> Result<Instance> {
+    async fn launch(&self, user_data: &[u8], deadline: Duration) -> Result<Instance> {
         let instance_type = self.recipe.builder_type()?;
         let places = placement::places(self.cloud).await?;
         // The builder sends its report; from here on there may be one.
         self.made.report(&self.report_key());
         let reservation = placement::launch_first(self.cloud, &places, |place| {
-            let spec = self.spec(user_data, instance_type, place);
+            let spec = self.spec(user_data, instance_type, place, deadline);
             self.made.token(&spec.token);
             spec
         })
@@ -167,10 +177,16 @@ impl Builder<'_> {
         Ok(builder)
     }
 
-    fn spec(&self, user_data: &[u8], instance_type: &str, place: &Place) -> LaunchSpec {
+    fn spec(
+        &self,
+        user_data: &[u8],
+        instance_type: &str,
+        place: &Place,
+        deadline: Duration,
+    ) -> LaunchSpec {
         let names = &self.cloud.names;
         // From now, not from the bake's beginning: the upload before this may have taken its time.
-        let expires = whole_seconds(Timestamp::now() + self.recipe.deadline + BEYOND_BAKE);
+        let expires = whole_seconds(Timestamp::now() + deadline + BEYOND_BAKE);
         let mut volume_tags = names.tags(ResourceKind::Volume);
         let mut tags = names.tags(ResourceKind::Builder);
         for tags in [&mut tags, &mut volume_tags] {
@@ -206,7 +222,12 @@ impl Builder<'_> {
         }
     }
 
-    async fn read_report(&self, key: &str, console: &BuilderConsole<'_>) -> Result<String> {
+    async fn read_report(
+        &self,
+        key: &str,
+        console: &BuilderConsole<'_>,
+        deadline: Duration,
+    ) -> Result<String> {
         let bucket = self.cloud.names.input_bucket();
         if let Some(text) = bake_objects::read_text(&self.cloud.aws, &bucket, key).await? {
             return Ok(text);
@@ -217,7 +238,7 @@ impl Builder<'_> {
         ))
         .hint(format!(
             "it may not reach the network, or have run into its deadline of {} min (builder.deadline in image.toml)",
-            self.recipe.deadline.as_secs() / 60
+            deadline.as_secs() / 60
         )))
     }
 }

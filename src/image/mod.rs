@@ -16,6 +16,7 @@ pub mod recipe;
 pub mod report;
 pub mod sbom;
 pub mod script;
+mod signing_window;
 pub mod size;
 pub mod verify;
 pub mod worker_file;

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 
 use super::made::Made;
 use super::report::Report;
+use super::signing_window::SigningWindow;
 use crate::cloud::Cloud;
 use crate::error::{Error, Result};
 use crate::folders;
@@ -103,7 +104,8 @@ async fn read(cloud: &Cloud, made: &Made, image: &Image) -> Result<String> {
     let now = Timestamp::now();
     let generation = now.as_millisecond().to_string();
     let key = format!("bake/{}-{generation}/report", image.name);
-    let url = bake_objects::presign_put(aws, &bucket, &key, EXPIRES).await?;
+    let window = SigningWindow::open(cloud, READ_LIMIT).await?;
+    let url = bake_objects::presign_put(aws, &window.signer, &bucket, &key, EXPIRES).await?;
     let expires = whole_seconds(now + EXPIRES);
     let user_data = format!(
         "Service: Report\nExpires: {}\nReport-To: {url}\n",

@@ -37,6 +37,8 @@ pub struct Transfers {
     pub report_url: String,
     /// Date of the archive that is tried first; `None`: only the image's own is used.
     pub archive: Option<String>,
+    /// Less time than the recipe gives, because the URLs end earlier; `None`: the recipe's.
+    pub deadline: Option<Duration>,
 }
 
 impl Transfers {
@@ -48,6 +50,7 @@ impl Transfers {
             base: "base".to_owned(),
             report_url: "report-url".to_owned(),
             archive: None,
+            deadline: None,
         }
     }
 }
@@ -94,7 +97,7 @@ pub fn provision(recipe: &Recipe, transfers: &Transfers) -> Result<String> {
         _ => Default::default(),
     };
     let data = json!({
-        "ttl_minutes": minutes(recipe.deadline),
+        "ttl_minutes": minutes(transfers.deadline.unwrap_or(recipe.deadline)),
         "packages": packages,
         "worker_url": transfers.worker_url,
         "worker_sha256": transfers.worker_sha256,

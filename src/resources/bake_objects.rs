@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use aws_credential_types::Credentials;
 use aws_sdk_s3::operation::get_object::GetObjectError;
 use aws_sdk_s3::presigning::PresigningConfig;
 use aws_sdk_s3::primitives::ByteStream;
@@ -45,24 +46,39 @@ pub async fn upload_once(
     Ok(true)
 }
 
-/// A URL by which anyone may get the object until `valid` is over (or our credentials are).
-pub async fn presign_get(aws: &Aws, bucket: &str, key: &str, valid: Duration) -> Result<String> {
+/// A URL by which anyone may get the object until `valid` is over (or `signer` expires).
+pub async fn presign_get(
+    aws: &Aws,
+    signer: &Credentials,
+    bucket: &str,
+    key: &str,
+    valid: Duration,
+) -> Result<String> {
     let request = aws
         .s3
         .get_object()
         .bucket(bucket)
         .key(key)
+        .customize()
+        .config_override(aws_sdk_s3::config::Builder::new().credentials_provider(signer.clone()))
         .presigned(presigning(valid)?)
         .await
         .map_err(|error| cannot_presign(key, error))?;
     Ok(request.uri().to_owned())
 }
 
-/// A URL by which anyone may put the object until `valid` is over (or our credentials are).
-pub async fn presign_put(aws: &Aws, bucket: &str, key: &str, valid: Duration) -> Result<String> {
+/// A URL by which anyone may put the object until `valid` is over (or `signer` expires).
+pub async fn presign_put(
+    aws: &Aws,
+    signer: &Credentials,
+    bucket: &str,
+    key: &str,
+    valid: Duration,
+) -> Result<String> {
     // Otherwise the signature covers the checksum of an empty body, and only that could be put.
     let plain = aws_sdk_s3::config::Builder::new()
-        .request_checksum_calculation(aws_sdk_s3::config::RequestChecksumCalculation::WhenRequired);
+        .request_checksum_calculation(aws_sdk_s3::config::RequestChecksumCalculation::WhenRequired)
+        .credentials_provider(signer.clone());
     let request = aws
         .s3
         .put_object()

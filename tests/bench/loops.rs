@@ -95,7 +95,7 @@ fn a_waiting_worker() {
         .build()
         .expect("a runtime");
     runtime.block_on(async {
-        let config = aws::load(&data.region).await;
+        let config = aws::load(&data.region).await.expect("valid settings");
         let sqs = aws_sdk_sqs::Client::new(&config);
         let worker = Worker {
             service: &Wait(Duration::from_millis(wait)),

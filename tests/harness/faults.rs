@@ -19,6 +19,13 @@ pub struct Faults {
     seen: Cell<u64>,
 }
 
+/// Temporary credentials of the account.
+pub struct Session {
+    pub keys: Keys,
+    /// RFC 3339.
+    pub expires: String,
+}
+
 /// A call as the local cloud's journal tells it.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Call {
@@ -95,6 +102,21 @@ impl Faults {
             id: text("access_key_id"),
             secret: text("secret_access_key"),
             token: None,
+        }
+    }
+
+    /// Temporary credentials of the account, valid for so many seconds.
+    pub fn session(&self, seconds: u32) -> Session {
+        let body = json!({"seconds": seconds}).to_string();
+        let session = self.ask("POST", "/_muck/sessions", &body);
+        let text = |field: &str| session[field].as_str().expect("a string").to_owned();
+        Session {
+            keys: Keys {
+                id: text("access_key_id"),
+                secret: text("secret_access_key"),
+                token: Some(text("session_token")),
+            },
+            expires: text("expires"),
         }
     }
 

@@ -15,6 +15,7 @@ pub mod media;
 pub mod memory;
 pub mod moto;
 pub mod policy;
+pub mod proxy;
 pub mod python;
 pub mod sdk;
 pub mod sweep;

@@ -10,11 +10,9 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_sdk_s3::config::{RequestChecksumCalculation, ResponseChecksumValidation};
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
-use aws_smithy_http_client::Builder;
-use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use aws_types::region::Region;
 
-use crate::dns::SystemResolver;
+use crate::http_client::{self, HttpSettingsError};
 
 /// A connection inside a region takes milliseconds; one that needs longer is tried again.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -34,11 +32,15 @@ const ATTEMPTS: u32 = 4;
 ///
 /// `region` is taken where the environment names none: user data tells it, so that no machine
 /// has to ask for it.
-pub async fn load(region: &str) -> SdkConfig {
+///
+/// # Errors
+/// [`HttpSettingsError`]: a proxy or a certificate bundle that cannot be used.
+pub async fn load(region: &str) -> Result<SdkConfig, HttpSettingsError> {
     let region = RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new())
         .or_else(Region::new(region.to_owned()));
-    aws_config::defaults(BehaviorVersion::v2026_01_12())
-        .http_client(http_client())
+    let http_client = http_client::from_environment()?;
+    let config = aws_config::defaults(BehaviorVersion::v2026_01_12())
+        .http_client(http_client)
         .region(region)
         .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
         .timeout_config(
@@ -49,14 +51,8 @@ pub async fn load(region: &str) -> SdkConfig {
                 .build(),
         )
         .load()
-        .await
-}
-
-/// HTTPS by rustls with ring, which needs no C++ tool chain; `http:` endpoints too.
-pub fn http_client() -> aws_sdk_s3::config::SharedHttpClient {
-    Builder::new()
-        .tls_provider(Provider::Rustls(CryptoMode::Ring))
-        .build_with_resolver(SystemResolver::default())
+        .await;
+    Ok(config)
 }
 
 /// The S3 client.

@@ -6,7 +6,8 @@ use aws_config::imds::client::Client;
 use aws_config::imds::client::error::ImdsError;
 use aws_config::provider_config::ProviderConfig;
 
-use crate::aws::{chain, http_client};
+use crate::aws::chain;
+use crate::http_client::{self, HttpSettings};
 use crate::spot::Interruption;
 
 /// The metadata service answers from the same host; a machine that has none should learn so soon.
@@ -57,7 +58,9 @@ pub struct Machine {
 impl Instance {
     /// A client of the metadata service. Asks nothing yet.
     pub fn new() -> Self {
-        let config = ProviderConfig::without_region().with_http_client(http_client());
+        // The service is on the host: no proxy, no certificates.
+        let direct = http_client::client(&HttpSettings::default());
+        let config = ProviderConfig::without_region().with_http_client(direct);
         let client = Client::builder()
             .configure(&config)
             .max_attempts(ATTEMPTS)

@@ -31,6 +31,7 @@ pub mod convert_video;
 pub mod dates;
 pub mod dns;
 pub mod ffmpeg;
+pub mod http_client;
 pub mod inbox;
 pub mod instance;
 pub mod jail;

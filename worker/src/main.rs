@@ -157,7 +157,7 @@ async fn run(args: &Args, log: &RecentLog) -> Result<Ended, Failure> {
     if let Some(name) = &args.service {
         name.clone_into(&mut data.service);
     }
-    let config = aws::load(&data.region).await;
+    let config = aws::load(&data.region).await?;
     let store = S3Store::new(aws::s3(&config), &data.account);
     // Without an instance id several may run on one host.
     let name = (machine.instance_id.clone())
