@@ -40,6 +40,8 @@ struct File {
     idle: Option<String>,
     email: Option<String>,
     subnet: Option<String>,
+    subnets: Option<Vec<String>>,
+    public_ip: Option<bool>,
     security_groups: Option<Vec<String>>,
     worker: Option<PathBuf>,
     image: Option<PathBuf>,
@@ -110,8 +112,10 @@ pub struct Config {
     pub idle: SignedDuration,
     /// Told by mail when a worker starts and stops.
     pub email: Option<String>,
-    /// `None`: the default VPC's subnets, spread over availability zones.
-    pub subnet: Option<String>,
+    /// Instances are spread over them. Empty: the default VPC's subnets, one an availability zone.
+    pub subnets: Vec<String>,
+    /// Whether instances get a public address; `None`: as their subnet says.
+    pub public_ip: Option<bool>,
     /// Empty: the VPC's default group.
     pub security_groups: Vec<String>,
     /// The `muck-worker` binary; `None`: beside this program.
@@ -268,7 +272,8 @@ fn resolve(file: File) -> Result<Config> {
         sweep: file.sweep.unwrap_or(true),
         idle: duration("idle", file.idle.as_deref(), DEFAULT_IDLE)?,
         email: file.email,
-        subnet: file.subnet,
+        subnets: subnets(file.subnet, file.subnets)?,
+        public_ip: file.public_ip,
         security_groups: file.security_groups.unwrap_or_default(),
         worker: file.worker,
         image: file.image,
@@ -278,6 +283,28 @@ fn resolve(file: File) -> Result<Config> {
             .transpose()?,
         folder: PathBuf::new(),
     })
+}
+
+/// The key `subnets`, or `subnet` for one alone.
+fn subnets(one: Option<String>, several: Option<Vec<String>>) -> Result<Vec<String>> {
+    let subnets = match (one, several) {
+        (Some(_), Some(_)) => {
+            return Err(Error::usage("both subnet and subnets are set")
+                .hint("name all in subnets = [\"subnet-…\"]"));
+        }
+        (Some(one), None) => vec![one],
+        (None, several) => several.unwrap_or_default(),
+    };
+    match duplicate(&subnets) {
+        Some(twice) => Err(Error::usage(format!("subnets names {twice} twice"))),
+        None => Ok(subnets),
+    }
+}
+
+fn duplicate(names: &[String]) -> Option<&String> {
+    (names.iter().enumerate())
+        .find(|(place, name)| names[..*place].contains(name))
+        .map(|(_, name)| name)
 }
 
 /// Reads a time to live: a duration of 5 minutes to a year.
@@ -406,6 +433,25 @@ mod tests {
             let error = load(&OWN.replacen(from, to, 1)).expect_err("is not right");
             assert!(error.chain().contains(told), "{to}: {}", error.chain());
         }
+    }
+
+    #[test]
+    fn subnets_are_named_singly_or_in_a_list() {
+        let subnets = |text: &str| load(text).map(|config| config.subnets);
+        assert_eq!(subnets("").expect("valid"), Vec::<String>::new());
+        assert_eq!(
+            subnets("subnet = \"subnet-a\"").expect("valid"),
+            ["subnet-a"]
+        );
+        let two = subnets("subnets = [\"subnet-a\", \"subnet-b\"]").expect("valid");
+        assert_eq!(two, ["subnet-a", "subnet-b"]);
+        let both = subnets("subnet = \"subnet-a\"\nsubnets = [\"subnet-b\"]").expect_err("both");
+        assert!(
+            both.to_string().contains("both subnet and subnets"),
+            "{both}"
+        );
+        let twice = subnets("subnets = [\"subnet-a\", \"subnet-a\"]").expect_err("twice");
+        assert!(twice.to_string().contains("subnet-a twice"), "{twice}");
     }
 
     #[test]

@@ -109,7 +109,7 @@ fn a_missing_network_names_the_setting() {
             .world
             .muck(&["launch", "--local", "--image", BASE])
             .exits(1)
-            .says(&[code, "subnet = "]);
+            .says(&[code, "subnets = "]);
     }
     stage.faults.set(&json!([]));
     stage

@@ -28,6 +28,7 @@ mod launches;
 mod least_privilege;
 mod lifecycle_bench;
 mod many_results;
+mod network;
 mod no_namespaces;
 mod one_keeper;
 mod packages;

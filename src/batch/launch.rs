@@ -19,6 +19,7 @@ use crate::resources::image::Image;
 use crate::resources::instance::{self, Instance, InstanceState};
 use crate::resources::instance_type;
 use crate::resources::placement::{self, Place};
+use crate::resources::reach::Purpose;
 use crate::resources::run_instances::{self, LaunchSpec, OnPowerOff, Reservation, client_token};
 use crate::stack::{self, Stack};
 use crate::wait::{self, Look};
@@ -97,7 +98,13 @@ pub async fn launch(cloud: &Cloud, options: &LaunchOptions) -> Result<Launch> {
         began,
         expires,
     };
-    let places = placement::places(cloud).await?;
+    let places = placement::places(
+        cloud,
+        Purpose::Worker {
+            mail: launcher.stack.topic_arn.is_some(),
+        },
+    )
+    .await?;
     launcher.wait_for_profile(&places[0]).await?;
     let (reservations, shortfall) = launcher.start(&places).await?;
     launcher.ensure_profiles(&reservations).await?;
@@ -190,6 +197,7 @@ impl Launcher<'_> {
             min: 1,
             max: count,
             subnet: place.subnet.clone(),
+            public_ip: self.cloud.config.public_ip,
             security_groups: self.cloud.config.security_groups.clone(),
             profile: Some(self.stack.instance_profile_name.clone()),
             user_data: self.user_data.clone().into_bytes(),
@@ -198,7 +206,7 @@ impl Launcher<'_> {
                 names.stack.as_str(),
                 self.options.batch.as_deref().unwrap_or_default(),
                 &generation,
-                place.subnet.as_deref().unwrap_or_default(),
+                &place.subnet,
                 &round.to_string(),
             ]),
             on_power_off: OnPowerOff::Terminate,

@@ -61,7 +61,8 @@ async fn in_local_cloud(args: &Args, session: &Session, clips: &Path, output: &P
     let mut config = session.config()?;
     config.stack = own_stack("demo")?;
     // What is meant for an AWS account does not belong into the demo.
-    config.subnet = None;
+    config.subnets.clear();
+    config.public_ip = None;
     config.security_groups.clear();
     let job = Job {
         paths: vec![clips.as_os_str().to_owned()],

@@ -18,6 +18,7 @@ use crate::names::{ResourceKind, TAG_RECIPE};
 use crate::resources::image::Image;
 use crate::resources::instance::{self, Instance};
 use crate::resources::placement::{self, Place};
+use crate::resources::reach::Purpose;
 use crate::resources::run_instances::{LaunchSpec, OnPowerOff, client_token};
 use crate::resources::{bake_objects, instance_type};
 
@@ -157,7 +158,13 @@ impl Builder<'_> {
 
     async fn launch(&self, user_data: &[u8], deadline: Duration) -> Result<Instance> {
         let instance_type = self.recipe.builder_type()?;
-        let places = placement::places(self.cloud).await?;
+        let places = placement::places(
+            self.cloud,
+            Purpose::Builder {
+                packages: self.cloud.config.image.is_none(),
+            },
+        )
+        .await?;
         // The builder sends its report; from here on there may be one.
         self.made.report(&self.report_key());
         let reservation = placement::launch_first(self.cloud, &places, |place| {
@@ -203,6 +210,7 @@ impl Builder<'_> {
             min: 1,
             max: 1,
             subnet: place.subnet.clone(),
+            public_ip: self.cloud.config.public_ip,
             security_groups: self.cloud.config.security_groups.clone(),
             profile: None,
             user_data: user_data.to_vec(),
@@ -211,7 +219,7 @@ impl Builder<'_> {
                 names.stack.as_str(),
                 self.digest,
                 &generation,
-                place.subnet.as_deref().unwrap_or_default(),
+                &place.subnet,
             ]),
             on_power_off: OnPowerOff::Stop,
             root_device: self.base.root_device.clone(),

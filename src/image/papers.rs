@@ -17,6 +17,7 @@ use crate::folders;
 use crate::lifetime::{expiry_tag, whole_seconds};
 use crate::names::{ResourceKind, TAG_MANIFEST};
 use crate::resources::image::Image;
+use crate::resources::reach::Purpose;
 use crate::resources::run_instances::{LaunchSpec, OnPowerOff, client_token};
 use crate::resources::{bake_objects, instance, placement};
 use crate::wait::{self, Look};
@@ -118,19 +119,25 @@ async fn read(cloud: &Cloud, made: &Made, image: &Image) -> Result<String> {
     let mut tags = with_expiry(names.tags(ResourceKind::Builder));
     tags.push(("Name".to_owned(), format!("muck {} reader", names.stack)));
     made.report(&key);
-    let places = placement::places(cloud).await?;
+    let places = placement::places(cloud, Purpose::Reader).await?;
     let reservation = placement::launch_first(cloud, &places, |place| {
-        let subnet = place.subnet.as_deref().unwrap_or_default();
         let spec = LaunchSpec {
             image_id: image.id.clone(),
             instance_type: cloud.config.instance_type_for(&image.architecture),
             min: 1,
             max: 1,
             subnet: place.subnet.clone(),
+            public_ip: cloud.config.public_ip,
             security_groups: cloud.config.security_groups.clone(),
             profile: None,
             user_data: user_data.clone().into_bytes(),
-            token: client_token(&["read", names.stack.as_str(), &image.id, &generation, subnet]),
+            token: client_token(&[
+                "read",
+                names.stack.as_str(),
+                &image.id,
+                &generation,
+                &place.subnet,
+            ]),
             on_power_off: OnPowerOff::Terminate,
             root_device: image.root_device.clone(),
             volume_size: None,

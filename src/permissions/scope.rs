@@ -129,6 +129,8 @@ impl Scope {
         // The ARNs of these two name no account: anybody's may be used if shared.
         let account = match kind {
             "image" | "snapshot" => "",
+            // That of a shared VPC's subnet names the account that owns the VPC.
+            "subnet" => ANY,
             _ => self.account(),
         };
         self.arn("ec2", &format!("{region}:{account}"), &format!("{kind}/*"))
@@ -289,6 +291,10 @@ mod tests {
         assert_eq!(
             scope.resources(On::Ec2("instance")),
             ["arn:aws:ec2:eu-west-1:123456789012:instance/*"]
+        );
+        assert_eq!(
+            scope.resources(On::Ec2("subnet")),
+            ["arn:aws:ec2:eu-west-1:*:subnet/*"]
         );
         assert_eq!(
             scope.resources(On::Ec2Anywhere("image")),

@@ -180,7 +180,16 @@ const RENEW_LATER: &[Need] = &[
 
 /// Starting any instance of ours.
 const START: &[Need] = &[
-    need(&["ec2:DescribeSubnets"], &[On::Everything]).when(When::InRegion),
+    need(
+        &[
+            "ec2:DescribeRouteTables",
+            "ec2:DescribeSecurityGroups",
+            "ec2:DescribeSubnets",
+            "ec2:DescribeVpcEndpoints",
+        ],
+        &[On::Everything],
+    )
+    .when(When::InRegion),
     need(
         &["ec2:RunInstances"],
         &[

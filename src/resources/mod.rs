@@ -20,13 +20,17 @@ pub mod object;
 pub mod placement;
 pub mod policy;
 pub mod queue;
+pub mod reach;
 pub mod region;
 pub mod role;
+pub mod route_table;
 pub mod run_instances;
+pub mod security_group;
 pub mod snapshot;
 pub mod subnet;
 pub mod topic;
 pub mod volume;
+pub mod vpc_endpoint;
 
 use std::collections::BTreeMap;
 

@@ -1,7 +1,11 @@
 //! Where instances are started, and what is tried when there is no room.
 
+use std::collections::BTreeSet;
+
+use super::reach::{Network, NetworkFault, Purpose};
 use super::run_instances::{self, LaunchSpec, Reservation};
-use super::subnet;
+use super::subnet::{self, Subnet};
+use super::{route_table, security_group, vpc_endpoint};
 use crate::aws::Cause;
 use crate::cloud::Cloud;
 use crate::error::{Error, Result};
@@ -9,37 +13,131 @@ use crate::error::{Error, Result};
 /// A place for instances.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
-    /// `None`: EC2's choice.
-    pub subnet: Option<String>,
+    pub subnet: String,
     /// For people.
     pub zone: String,
+    /// Traffic with S3 goes through a NAT gateway, which AWS bills by the GB.
+    pub nat: bool,
 }
 
-/// The subnet that the settings name, else the default VPC's, one an availability zone. Never empty.
-pub async fn places(cloud: &Cloud) -> Result<Vec<Place>> {
-    if let Some(subnet) = &cloud.config.subnet {
-        return Ok(vec![Place {
-            subnet: Some(subnet.clone()),
-            zone: subnet.clone(),
-        }]);
+/// The subnets that the settings name, else the default VPC's, one an availability zone: those from which an instance reaches
+/// what `purpose` needs. Never empty.
+///
+/// # Errors
+/// One sentence for each fault of the network, if no subnet is without.
+pub async fn places(cloud: &Cloud, purpose: Purpose) -> Result<Vec<Place>> {
+    let mut subnets = if cloud.config.subnets.is_empty() {
+        subnet::defaults(&cloud.aws).await?
+    } else {
+        subnet::find(&cloud.aws, &cloud.config.subnets).await?
+    };
+    if subnets.is_empty() {
+        return Err(Error::failed(format!(
+            "this account has no default VPC with subnets in {}",
+            cloud.aws.region
+        ))
+        .hint("name subnets with internet access: subnets = [\"subnet-…\"] in muck.toml"));
     }
-    let mut places: Vec<Place> = subnet::defaults(&cloud.aws)
-        .await?
-        .into_iter()
-        .filter(|subnet| subnet.free_addresses > 0)
-        .map(|subnet| Place {
-            subnet: Some(subnet.id),
-            zone: subnet.zone,
-        })
-        .collect();
+    // Where none has room, EC2 says so.
+    if subnets.iter().any(|subnet| subnet.free_addresses > 0) {
+        subnets.retain(|subnet| subnet.free_addresses > 0);
+    }
+    let network = look(cloud, &subnets).await?;
+    let (places, faults) = sort_out(&network, subnets, cloud.config.public_ip, purpose);
     if places.is_empty() {
-        // EC2 then says itself what it misses, and `explain` what to do.
-        places.push(Place {
-            subnet: None,
-            zone: cloud.aws.region.clone(),
-        });
+        return Err(refuse(faults, purpose));
+    }
+    for fault in faults {
+        cloud
+            .events
+            .warn(format!("{}: it is left out; {}", fault.what, fault.remedy));
     }
     Ok(places)
+}
+
+/// What EC2 says of the subnets' network. A call that is not permitted is reported, and what it would have told is presumed right:
+/// earlier policies do not name it.
+async fn look(cloud: &Cloud, subnets: &[Subnet]) -> Result<Network> {
+    let vpcs: BTreeSet<String> = subnets.iter().map(|subnet| subnet.vpc.clone()).collect();
+    let vpcs: Vec<String> = vpcs.into_iter().collect();
+    let aws = &cloud.aws;
+    let (tables, endpoints, groups) = tokio::join!(
+        route_table::list(aws, &vpcs),
+        vpc_endpoint::list(aws, &vpcs),
+        security_group::find(aws, &cloud.config.security_groups, &vpcs),
+    );
+    let mut network = Network {
+        groups: permitted(cloud, groups, "ec2:DescribeSecurityGroups")?.unwrap_or_default(),
+        ..Network::default()
+    };
+    let tables = permitted(cloud, tables, "ec2:DescribeRouteTables")?;
+    let endpoints = permitted(cloud, endpoints, "ec2:DescribeVpcEndpoints")?;
+    // A missing route is a fault only where there is no endpoint either.
+    if let (Some(tables), Some(endpoints)) = (tables, endpoints) {
+        network.tables = tables;
+        network.endpoints = endpoints;
+    }
+    Ok(network)
+}
+
+fn permitted<T>(cloud: &Cloud, outcome: Result<T, Cause>, action: &str) -> Result<Option<T>> {
+    match outcome {
+        Ok(found) => Ok(Some(found)),
+        Err(cause) if cause.is("UnauthorizedOperation") => {
+            cloud.events.warn(format!(
+                "the network is not checked before the launch: {action} is not permitted (`muck permissions` prints the policy)"
+            ));
+            Ok(None)
+        }
+        Err(cause) => {
+            let error = Error::failed(format!("cannot look at the network ({action})"));
+            Err(if cause.code.as_deref().is_some_and(is_unknown_group) {
+                error.because(cause).hint(GROUP_HINT)
+            } else {
+                error.because(cause)
+            })
+        }
+    }
+}
+
+fn is_unknown_group(code: &str) -> bool {
+    matches!(
+        code,
+        "InvalidGroup.NotFound" | "InvalidSecurityGroupID.NotFound" | "InvalidGroupId.Malformed"
+    )
+}
+
+const GROUP_HINT: &str = "correct security_groups in muck.toml; they must be of the subnets' VPC";
+
+fn sort_out(
+    network: &Network,
+    subnets: Vec<Subnet>,
+    public_ip: Option<bool>,
+    purpose: Purpose,
+) -> (Vec<Place>, Vec<NetworkFault>) {
+    let (mut places, mut faults) = (Vec::new(), Vec::new());
+    for subnet in subnets {
+        match network.reach(&subnet, public_ip, purpose) {
+            Ok(reach) => places.push(Place {
+                subnet: subnet.id,
+                zone: subnet.zone,
+                nat: reach.nat,
+            }),
+            Err(fault) if faults.contains(&fault) => {}
+            Err(fault) => faults.push(fault),
+        }
+    }
+    (places, faults)
+}
+
+fn refuse(faults: Vec<NetworkFault>, purpose: Purpose) -> Error {
+    let sentences: Vec<&str> = faults.iter().map(|fault| fault.what.as_str()).collect();
+    let error = Error::failed(format!(
+        "{purpose} would reach nothing: {}",
+        sentences.join("; ")
+    ));
+    let remedies: BTreeSet<String> = faults.into_iter().map(|fault| fault.remedy).collect();
+    remedies.into_iter().fold(error, Error::hint)
 }
 
 /// Whether another place may have what this one lacks.
@@ -85,14 +183,10 @@ pub async fn launch_first(
 pub fn explain(spec: &LaunchSpec, cause: Cause) -> Error {
     let hint = match cause.code.as_deref().unwrap_or_default() {
         "VPCIdNotSpecified" | "MissingInput" | "DefaultVpcDoesNotExist" => {
-            "this account has no default VPC here: name a subnet with internet access, subnet = \"subnet-…\" in muck.toml"
+            "this account has no default VPC here: name subnets with internet access, subnets = [\"subnet-…\"] in muck.toml"
         }
-        "InvalidSubnetID.NotFound" | "InvalidSubnet" => "correct subnet in muck.toml",
-        "InvalidGroup.NotFound"
-        | "InvalidSecurityGroupID.NotFound"
-        | "InvalidGroupId.Malformed" => {
-            "correct security_groups in muck.toml; they must be of the subnet's VPC"
-        }
+        "InvalidSubnetID.NotFound" | "InvalidSubnet" => "correct subnets in muck.toml",
+        code if is_unknown_group(code) => GROUP_HINT,
         "InstanceLimitExceeded" | "VcpuLimitExceeded" | "MaxSpotInstanceCountExceeded" => {
             "start fewer (-n), wait for others to end, or ask AWS for a higher quota (Service Quotas, EC2)"
         }
@@ -102,7 +196,7 @@ pub fn explain(spec: &LaunchSpec, cause: Cause) -> Error {
         "Unsupported" | "InsufficientInstanceCapacity" | "InsufficientHostCapacity" => {
             "try another instance type (--type, or instance_type in muck.toml), or again later"
         }
-        "InsufficientFreeAddressesInSubnet" => "name another subnet in muck.toml",
+        "InsufficientFreeAddressesInSubnet" => "name other subnets in muck.toml",
         "UnauthorizedOperation" => {
             "these credentials may not start instances: `muck permissions` prints the policy that they need"
         }
@@ -141,7 +235,8 @@ mod tests {
             instance_type: "c7i.large".into(),
             min: 1,
             max: 1,
-            subnet: None,
+            subnet: "subnet-1".into(),
+            public_ip: None,
             security_groups: vec![],
             profile: None,
             user_data: vec![],
@@ -156,7 +251,7 @@ mod tests {
         for code in ["VPCIdNotSpecified", "MissingInput"] {
             let error = explain(&spec, cause(code));
             assert!(
-                error.hints()[0].contains("subnet = "),
+                error.hints()[0].contains("subnets = "),
                 "{:?}",
                 error.hints()
             );

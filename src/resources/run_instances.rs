@@ -31,8 +31,9 @@ pub struct LaunchSpec {
     /// Fewest instances that count as success.
     pub min: u32,
     pub max: u32,
-    /// `None`: EC2 picks a subnet of the default VPC.
-    pub subnet: Option<String>,
+    pub subnet: String,
+    /// Whether the instance gets a public address; `None`: as the subnet says.
+    pub public_ip: Option<bool>,
     /// Empty: the VPC's default group.
     pub security_groups: Vec<String>,
     /// Name of the instance profile.
@@ -141,8 +142,23 @@ fn request(aws: &Aws, spec: &LaunchSpec) -> RunInstancesFluentBuilder {
             .name(name)
             .build()
     });
-    aws.ec2
-        .run_instances()
+    let request = aws.ec2.run_instances();
+    // Only an interface can say whether it gets a public address, and then it names subnet and groups.
+    let request = match spec.public_ip {
+        None => request
+            .subnet_id(&spec.subnet)
+            .set_security_group_ids(groups),
+        Some(public) => request.network_interfaces(
+            sdk::InstanceNetworkInterfaceSpecification::builder()
+                .device_index(0)
+                .subnet_id(&spec.subnet)
+                .set_groups(groups)
+                .associate_public_ip_address(public)
+                .delete_on_termination(true)
+                .build(),
+        ),
+    };
+    request
         .image_id(&spec.image_id)
         .instance_type(sdk::InstanceType::from(spec.instance_type.as_str()))
         .min_count(spec.min.cast_signed())
@@ -161,8 +177,6 @@ fn request(aws: &Aws, spec: &LaunchSpec) -> RunInstancesFluentBuilder {
                 .ebs(volume)
                 .build(),
         )
-        .set_subnet_id(spec.subnet.clone())
-        .set_security_group_ids(groups)
         .set_iam_instance_profile(profile)
         .tag_specifications(ec2_tags::specification(
             sdk::ResourceType::Instance,

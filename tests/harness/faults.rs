@@ -105,6 +105,11 @@ impl Faults {
         }
     }
 
+    /// Makes the account's network another: an object as `localcloud::ec2::NetworkSettings` reads it.
+    pub fn network(&self, settings: &Value) {
+        self.ask("POST", "/_muck/network", &settings.to_string());
+    }
+
     /// Temporary credentials of the account, valid for so many seconds.
     pub fn session(&self, seconds: u32) -> Session {
         let body = json!({"seconds": seconds}).to_string();

@@ -72,6 +72,7 @@ impl Moto {
             },
             certificate: tls.then(|| folder.path().join("certificate.pem")),
         };
+        give_internet(&access);
         Self {
             server,
             access,
@@ -113,6 +114,38 @@ impl Moto {
                 .expect("tags");
         }
     }
+}
+
+/// moto's default VPC has no way out; AWS's has one.
+fn give_internet(access: &Access) {
+    let client = Sdk::over(access);
+    let ec2 = &client.ec2;
+    let main = sdk::Filter::builder()
+        .name("association.main")
+        .values("true")
+        .build();
+    let tables = client
+        .run(ec2.describe_route_tables().filters(main).send())
+        .expect("route tables");
+    let table = &tables.route_tables()[0];
+    let created = client
+        .run(ec2.create_internet_gateway().send())
+        .expect("a gateway");
+    let gateway = created
+        .internet_gateway()
+        .and_then(|gateway| gateway.internet_gateway_id())
+        .expect("an id");
+    let attach = ec2
+        .attach_internet_gateway()
+        .internet_gateway_id(gateway)
+        .set_vpc_id(table.vpc_id.clone());
+    client.run(attach.send()).expect("attached");
+    let route = ec2
+        .create_route()
+        .set_route_table_id(table.route_table_id.clone())
+        .destination_cidr_block("0.0.0.0/0")
+        .gateway_id(gateway);
+    client.run(route.send()).expect("a route");
 }
 
 impl Judge for Moto {
