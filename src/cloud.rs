@@ -95,6 +95,7 @@ impl Cloud {
             stack: config.stack.clone(),
             account: aws.account.clone(),
             region: aws.region.clone(),
+            extra_tags: config.tags.clone(),
         };
         Ok(Self {
             local: false,

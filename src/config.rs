@@ -2,6 +2,7 @@
 //!
 //! Precedence, strongest first: command-line flag, environment (`MUCK_…`), `muck.toml`, default.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use jiff::SignedDuration;
@@ -13,6 +14,8 @@ use serde::{Deserialize, Deserializer};
 use crate::error::{Error, Result};
 use crate::lifetime::OnExpiry;
 use crate::names::StackName;
+
+mod company_tags;
 
 /// The preset of files that are submitted without another: what plays everywhere.
 const DEFAULT_PRESET: &str = "web";
@@ -42,6 +45,7 @@ struct File {
     subnet: Option<String>,
     subnets: Option<Vec<String>>,
     public_ip: Option<bool>,
+    tags: Option<BTreeMap<String, String>>,
     security_groups: Option<Vec<String>>,
     worker: Option<PathBuf>,
     image: Option<PathBuf>,
@@ -116,6 +120,8 @@ pub struct Config {
     pub subnets: Vec<String>,
     /// Whether instances get a public address; `None`: as their subnet says.
     pub public_ip: Option<bool>,
+    /// What is created gets these too. Checked: every service takes them.
+    pub tags: BTreeMap<String, String>,
     /// Empty: the VPC's default group.
     pub security_groups: Vec<String>,
     /// The `muck-worker` binary; `None`: beside this program.
@@ -274,6 +280,7 @@ fn resolve(file: File) -> Result<Config> {
         email: file.email,
         subnets: subnets(file.subnet, file.subnets)?,
         public_ip: file.public_ip,
+        tags: company_tags::checked(file.tags.unwrap_or_default())?,
         security_groups: file.security_groups.unwrap_or_default(),
         worker: file.worker,
         image: file.image,

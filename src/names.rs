@@ -3,6 +3,7 @@
 
 pub mod reading;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -144,12 +145,24 @@ impl fmt::Display for ResourceKind {
 
 /// Which AWS a region is of: the second part of every ARN.
 pub fn partition(region: &str) -> &'static str {
-    match region.split('-').next() {
-        Some("cn") => "aws-cn",
-        _ if region.starts_with("us-gov-") => "aws-us-gov",
-        _ => "aws",
-    }
+    let of = |(prefix, _, _): &&(&str, &str, &str)| region.starts_with(prefix);
+    PARTITIONS
+        .iter()
+        .find(of)
+        .map_or("aws", |(_, name, _)| name)
 }
+
+/// Region prefixes of the partitions beside AWS's own, with the domain of their services. A test compares them with the
+/// endpoint rules of the SDK, whose partition data is not public.
+const PARTITIONS: [(&str, &str, &str); 7] = [
+    ("cn-", "aws-cn", "amazonaws.com.cn"),
+    ("us-gov-", "aws-us-gov", "amazonaws.com"),
+    ("us-iso-", "aws-iso", "c2s.ic.gov"),
+    ("us-isob-", "aws-iso-b", "sc2s.sgov.gov"),
+    ("eu-isoe-", "aws-iso-e", "cloud.adc-e.uk"),
+    ("us-isof-", "aws-iso-f", "csp.hci.ic.gov"),
+    ("eusc-", "aws-eusc", "amazonaws.eu"),
+];
 
 /// The name under which EC2 takes roles. In China it has China's domain.
 pub fn ec2_service(region: &str) -> &'static str {
@@ -166,6 +179,8 @@ pub struct Names {
     /// 12 digits.
     pub account: String,
     pub region: String,
+    /// The company's tags: what is created gets them too.
+    pub extra_tags: BTreeMap<String, String>,
 }
 
 impl Names {
@@ -276,6 +291,11 @@ impl Names {
         if matches!(kind, ResourceKind::Role | ResourceKind::InstanceProfile) {
             tags.push((TAG_REGION.to_owned(), self.region.clone()));
         }
+        tags.extend(
+            self.extra_tags
+                .iter()
+                .map(|(key, value)| (key.clone(), value.clone())),
+        );
         tags
     }
 }
@@ -289,6 +309,45 @@ mod tests {
             stack: stack.parse().expect("valid"),
             account: "123456789012".into(),
             region: region.into(),
+            extra_tags: BTreeMap::new(),
+        }
+    }
+
+    /// Of the SDK only the endpoint rules are public, and they use its list of partitions.
+    #[tokio::test]
+    async fn partitions_are_the_sdks() {
+        use aws_sdk_sts::config::endpoint::{DefaultResolver, Params, ResolveEndpoint as _};
+        let mut regions = vec![
+            ("eu-central-1", "aws", "amazonaws.com"),
+            ("ap-southeast-7", "aws", "amazonaws.com"),
+        ];
+        let others = [
+            "cn-north-1",
+            "us-gov-west-1",
+            "us-iso-east-1",
+            "us-isob-east-1",
+            "eu-isoe-west-1",
+            "us-isof-south-1",
+            "eusc-de-east-1",
+        ];
+        regions.extend(
+            others
+                .into_iter()
+                .zip(PARTITIONS)
+                .map(|(region, (_, name, domain))| (region, name, domain)),
+        );
+        for (region, name, domain) in regions {
+            assert_eq!(partition(region), name, "{region}");
+            let params = Params::builder()
+                .region(region)
+                .build()
+                .expect("parameters");
+            let endpoint = DefaultResolver::new()
+                .resolve_endpoint(&params)
+                .await
+                .expect("an endpoint");
+            let host = endpoint.url().trim_start_matches("https://");
+            assert_eq!(host, format!("sts.{region}.{domain}"));
         }
     }
 

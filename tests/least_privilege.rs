@@ -120,6 +120,7 @@ fn the_workers_permissions_hold_under_their_conditions_alone() {
         stack: STACK.parse().expect("valid"),
         account: "000000000000".into(),
         region: "us-local-1".into(),
+        extra_tags: std::collections::BTreeMap::new(),
     };
     let text = muck::stack::desired::worker_policy(&names, true).expect("renders");
     let policy = [Policy::parse(&text).expect("a policy")];

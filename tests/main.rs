@@ -7,6 +7,7 @@ mod bad_input;
 mod bakes;
 mod bench;
 mod closed_output;
+mod company;
 mod connections;
 mod crash_point;
 mod crash_sweep;

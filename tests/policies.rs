@@ -34,6 +34,7 @@ fn stack(region: &str, mails: bool) -> Vec<Desired> {
         stack: config.stack.clone(),
         account: "123456789012".into(),
         region: region.into(),
+        extra_tags: std::collections::BTreeMap::new(),
     };
     let lifetime = Lifetime {
         expires: "2026-01-02T03:04:05Z".parse().expect("a time"),

@@ -328,6 +328,7 @@ mod tests {
             stack: "demo".parse().expect("valid"),
             account: "000000000000".into(),
             region: "us-local-1".into(),
+            extra_tags: std::collections::BTreeMap::new(),
         }
     }
 

@@ -69,6 +69,12 @@ pub async fn launch(cloud: &Cloud, options: &LaunchOptions) -> Result<Launch> {
         find_stack(cloud, options, expires),
         find_image(cloud, options)
     )?;
+    if cloud.config.email.is_some() && stack.topic_arn.is_none() {
+        cloud.events.warn(format!(
+            "no mail will be sent: the stack has no topic, or these credentials may not use SNS; `{}` creates it",
+            cloud.command("up")
+        ));
+    }
     let instance_type = options
         .instance_type
         .clone()

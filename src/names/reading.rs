@@ -72,6 +72,7 @@ mod tests {
                 stack: stack.parse().expect("valid"),
                 account: "123456789012".into(),
                 region: "eu-west-1".into(),
+                extra_tags: std::collections::BTreeMap::new(),
             };
             for kind in ResourceKind::STACK {
                 let name = names.of(kind);

@@ -241,6 +241,7 @@ mod tests {
             stack: "demo".parse().expect("valid"),
             account: "123456789012".into(),
             region: "eu-west-1".into(),
+            extra_tags: std::collections::BTreeMap::new(),
         };
         let scope = Scope {
             stack: Some(names.stack.clone()),

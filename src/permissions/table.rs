@@ -120,10 +120,7 @@ const MAKE: &[Need] = &[
     need(
         &[
             "s3:CreateBucket",
-            "s3:PutBucketOwnershipControls",
-            "s3:PutBucketPublicAccessBlock",
             "s3:PutBucketTagging",
-            "s3:PutEncryptionConfiguration",
             "s3:PutLifecycleConfiguration",
             "s3:TagResource",
         ],
@@ -160,6 +157,15 @@ const PASS_ROLE: Need = need(&["iam:PassRole"], &[On::Role]).when(When::PassedTo
 
 /// Undoing what somebody changed in a stack.
 const MEND: &[Need] = &[
+    need(
+        &[
+            "s3:PutBucketOwnershipControls",
+            "s3:PutBucketPublicAccessBlock",
+            "s3:PutEncryptionConfiguration",
+        ],
+        &[BOTH],
+    )
+    .only("a new bucket has these settings; they are set only where somebody changed them"),
     need(&["sqs:SetQueueAttributes"], &[QUEUES]),
     need(&["iam:DeleteRolePolicy"], &[On::Role]),
     need(&["iam:RemoveRoleFromInstanceProfile"], &[On::Profile]),

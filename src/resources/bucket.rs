@@ -5,8 +5,7 @@ mod settings;
 use std::time::Duration;
 
 use aws_sdk_s3::types::{
-    BucketLocationConstraint, BucketNamespace, CreateBucketConfiguration, ObjectOwnership, Tag,
-    Tagging,
+    BucketLocationConstraint, BucketNamespace, CreateBucketConfiguration, Tag, Tagging,
 };
 use jiff::Timestamp;
 
@@ -135,8 +134,17 @@ pub async fn create(
             Ok(())
         }
     };
-    let (tagged, set) = tokio::join!(tagged, set(aws, name, attributes));
+    let (tagged, set) = tokio::join!(tagged, set_what_differs(aws, name, attributes));
     tagged.and(set)
+}
+
+/// A new bucket blocks public access, enforces its owner and encrypts by itself (S3, since 2023). Companies deny the calls that
+/// set these.
+async fn set_what_differs(aws: &Aws, name: &str, attributes: &Attributes) -> Result<()> {
+    let found = settings::read(aws, name).await?;
+    let mut differing = attributes.clone();
+    differing.retain(|attribute, value| found.get(attribute) != Some(value));
+    set(aws, name, &differing).await
 }
 
 async fn create_once(aws: &Aws, name: &str, tags: &[(String, String)]) -> Result<(), Cause> {
@@ -150,7 +158,6 @@ async fn create_once(aws: &Aws, name: &str, tags: &[(String, String)]) -> Result
         .create_bucket()
         .bucket(name)
         .bucket_namespace(BucketNamespace::AccountRegional)
-        .object_ownership(ObjectOwnership::BucketOwnerEnforced)
         .create_bucket_configuration(configuration.build())
         .send()
         .await?;

@@ -13,6 +13,14 @@ pub const SUBSCRIBERS: &str = "subscribers";
 /// A topic that is not there: in one call's words, and in another's.
 const ABSENT: [&str; 3] = ["NotFound", "ResourceNotFound", "NotFoundException"];
 
+/// SNS is not permitted. Companies deny it as a whole, and without mail nobody needs it: then there is no topic. Where mail
+/// is wanted, the call that creates the topic fails.
+const REFUSED: &str = "AuthorizationError";
+
+fn is_none(cause: &Cause) -> bool {
+    cause.is_any(&ABSENT) || cause.is(REFUSED)
+}
+
 pub async fn look(aws: &Aws, arn: &str) -> Result<Option<Presence>> {
     match aws
         .sns
@@ -34,7 +42,7 @@ pub async fn look(aws: &Aws, arn: &str) -> Result<Option<Presence>> {
                 tags,
             }))
         }
-        Err(cause) if cause.is_any(&ABSENT) => Ok(None),
+        Err(cause) if is_none(&cause) => Ok(None),
         Err(cause) => Err(cannot("look at", arn, cause)),
     }
 }
@@ -44,9 +52,11 @@ pub async fn list(aws: &Aws) -> Result<Vec<String>> {
     let mut pages = aws.sns.list_topics().into_paginator().items().send();
     let mut arns = Vec::new();
     while let Some(topic) = pages.next().await {
-        let topic = topic
-            .map_err(|error| Error::failed("cannot list the topics").because(Cause::from(error)))?;
-        arns.extend(topic.topic_arn);
+        match topic.map_err(Cause::from) {
+            Ok(topic) => arns.extend(topic.topic_arn),
+            Err(cause) if cause.is(REFUSED) => return Ok(Vec::new()),
+            Err(cause) => return Err(Error::failed("cannot list the topics").because(cause)),
+        }
     }
     Ok(arns)
 }
@@ -83,7 +93,7 @@ async fn subscribers(aws: &Aws, arn: &str) -> Result<Vec<String>> {
                 addresses.extend(subscription.endpoint);
             }
             Ok(_) => {}
-            Err(cause) if cause.is_any(&ABSENT) => return Ok(Vec::new()),
+            Err(cause) if is_none(&cause) => return Ok(Vec::new()),
             Err(cause) => return Err(cannot("list the subscribers of", arn, cause)),
         }
     }

@@ -243,6 +243,7 @@ mod tests {
             stack: "demo".parse().expect("valid"),
             account: "123456789012".into(),
             region: region.into(),
+            extra_tags: std::collections::BTreeMap::new(),
         };
         worker_role(&names, mails).expect("renders")
     }

@@ -163,8 +163,8 @@ fn tag_changes(desired: &Tags, found: &Tags) -> Vec<Change> {
     wrong
         .map(|(key, new)| Change {
             attribute: tagging::attribute(key),
-            old: found.get(key).cloned(),
-            new: Some(new.clone()),
+            old: found.get(key).map(|old| tagging::shown(key, old)),
+            new: Some(tagging::shown(key, new)),
         })
         .collect()
 }
@@ -183,6 +183,7 @@ mod tests {
             stack: "demo".parse().expect("valid"),
             account: "123456789012".into(),
             region: "eu-west-1".into(),
+            extra_tags: std::collections::BTreeMap::new(),
         }
     }
 

@@ -28,7 +28,19 @@ pub(super) fn is_drift(key: &str, wanted: &str, there: &Tags) -> bool {
     }
 }
 
-/// A tag's name among a thing's attributes.
+/// Any tag of the table `[tags]`: which one is told by the values.
+const COMPANYS: &str = "tag of [tags]";
+
+/// A tag's value as a change shows it: of a company's tag with its key.
+pub(super) fn shown(key: &str, value: &str) -> String {
+    if attribute(key) == COMPANYS {
+        format!("{key}={value}")
+    } else {
+        value.to_owned()
+    }
+}
+
+/// A tag's name among a resource's attributes.
 pub(super) fn attribute(key: &str) -> &'static str {
     match key {
         TAG_STACK => "tag muck:stack",
@@ -36,7 +48,7 @@ pub(super) fn attribute(key: &str) -> &'static str {
         TAG_EXPIRES => "tag muck:expires",
         TAG_ON_EXPIRY => "tag muck:on-expiry",
         TAG_REGION => "tag muck:region",
-        _ => "tag",
+        _ => COMPANYS,
     }
 }
 
