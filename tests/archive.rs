@@ -161,7 +161,10 @@ fn a_lock_takes_debians_packages_from_its_date_or_says_which_differ() {
     assert_eq!(again["report"]["dated_archive"], true);
     // What the image's own archive still has comes from there: the dated one limits its clients.
     let asked = archive.take_asked();
-    let packages: Vec<_> = asked.iter().filter(|path| path.contains("/pool/")).collect();
+    let packages: Vec<_> = asked
+        .iter()
+        .filter(|path| path.contains("/pool/"))
+        .collect();
     assert!(!asked.is_empty() && packages.is_empty(), "{packages:?}");
 
     // The archive is away: the same versions from the usual one.

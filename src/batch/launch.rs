@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use muck_worker::slots::Slots;
 use muck_worker::user_data::DEFAULT_SERVICE;
 
+use super::fleet;
 use super::launched::{Launch, Launched, LaunchedReservation};
 use super::user_data;
 use crate::aws::Cause;
@@ -285,6 +286,7 @@ impl Launcher<'_> {
                     if reservation.instances.len() >= *count as usize {
                         with_room.push(*place);
                     }
+                    self.note_nat(place, &reservation);
                     reservations.push(reservation);
                 }
                 Err((cause, error)) => {
@@ -308,13 +310,30 @@ impl Launcher<'_> {
             }
             let spec = self.spec(place, missing, 1);
             match self.run(&spec).await {
-                Ok(reservation) => reservations.push(reservation),
+                Ok(reservation) => {
+                    self.note_nat(place, &reservation);
+                    reservations.push(reservation);
+                }
                 Err(cause) => {
                     failure.get_or_insert(placement::explain(&spec, cause));
                 }
             }
         }
         self.judge(reservations, failure)
+    }
+
+    /// Writes down for the bill that what these instances fetch and store passes a NAT gateway.
+    fn note_nat(&self, place: &Place, reservation: &Reservation) {
+        if !place.nat {
+            return;
+        }
+        let ids = reservation.instances.iter().map(|one| one.id.as_str());
+        if let Err(error) = fleet::behind_nat(self.cloud, ids) {
+            self.cloud.events.warn(format!(
+                "the bill will lack the NAT gateway: {}",
+                error.chain()
+            ));
+        }
     }
 
     fn judge(

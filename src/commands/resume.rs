@@ -45,6 +45,7 @@ async fn go_on(args: &Args, session: &Session) -> Result<()> {
     job.instances = args.instances.or(job.instances);
     let mut cloud = earlier.cloud;
     job.mark(&mut cloud.config);
+    cloud.require_credentials(cloud.config.ttl, "`muck resume`")?;
     whole_job(&cloud, &job, session, Some(&earlier.record)).await
 }
 
