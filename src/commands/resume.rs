@@ -37,6 +37,10 @@ async fn go_on(args: &Args, session: &Session) -> Result<()> {
     }
     let is_named = args.run.is_some() || session.global.stack.is_some();
     let cloud = session.connect(config).await?;
+    if !is_named {
+        // The sweep spares the stack that is named; another's time may be over.
+        session.sweep_done().await;
+    }
     let earlier = choose(&cloud, is_named).await?;
     let mut job: Job = earlier.job;
     if let Some(output) = &args.output {

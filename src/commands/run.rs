@@ -12,7 +12,7 @@ use jiff::SignedDuration;
 
 use convert::{Run, Summary};
 use job::{Job, absolute};
-use record::{Record, Unfinished, unfinished};
+use record::{Record, Unfinished, recorded, unfinished};
 
 use crate::account::{between, roughly};
 use crate::batch;
@@ -136,10 +136,15 @@ async fn begin(args: &Args, session: &Session, job: &Job) -> Result<()> {
 /// The run of the same files that was cut short, if it is to be gone on with.
 async fn earlier_run(cloud: &Cloud, job: &Job, session: &Session) -> Result<Option<Unfinished>> {
     let named = session.global.stack.is_some();
-    let all = unfinished(cloud).await?;
-    let Some(earlier) = all.into_iter().find(|one| {
+    let is_it = |one: &Unfinished| {
         one.job.is_same_work(job) && (!named || one.cloud.names.stack == cloud.names.stack)
-    }) else {
+    };
+    if !recorded(cloud)?.iter().any(is_it) {
+        return Ok(None);
+    }
+    // The sweep may be deleting it: its time may be over.
+    session.sweep_done().await;
+    let Some(earlier) = unfinished(cloud).await?.into_iter().find(is_it) else {
         return Ok(None);
     };
     let stack = &earlier.cloud.names.stack;

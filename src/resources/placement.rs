@@ -66,12 +66,14 @@ async fn look(cloud: &Cloud, subnets: &[Subnet]) -> Result<Network> {
         vpc_endpoint::list(aws, &vpcs),
         security_group::find(aws, &cloud.config.security_groups, &vpcs),
     );
+    let ids: Vec<&str> = subnets.iter().map(|subnet| subnet.id.as_str()).collect();
+    let of = ids.join(", ");
     let mut network = Network {
-        groups: permitted(cloud, groups, "ec2:DescribeSecurityGroups")?.unwrap_or_default(),
+        groups: permitted(cloud, groups, &of, "ec2:DescribeSecurityGroups")?.unwrap_or_default(),
         ..Network::default()
     };
-    let tables = permitted(cloud, tables, "ec2:DescribeRouteTables")?;
-    let endpoints = permitted(cloud, endpoints, "ec2:DescribeVpcEndpoints")?;
+    let tables = permitted(cloud, tables, &of, "ec2:DescribeRouteTables")?;
+    let endpoints = permitted(cloud, endpoints, &of, "ec2:DescribeVpcEndpoints")?;
     // A missing route is a fault only where there is no endpoint either.
     if let (Some(tables), Some(endpoints)) = (tables, endpoints) {
         network.tables = tables;
@@ -80,7 +82,13 @@ async fn look(cloud: &Cloud, subnets: &[Subnet]) -> Result<Network> {
     Ok(network)
 }
 
-fn permitted<T>(cloud: &Cloud, outcome: Result<T, Cause>, action: &str) -> Result<Option<T>> {
+/// What was found; `None`: the call is not permitted, which is reported. `of`: ids of the subnets.
+fn permitted<T>(
+    cloud: &Cloud,
+    outcome: Result<T, Cause>,
+    of: &str,
+    action: &str,
+) -> Result<Option<T>> {
     match outcome {
         Ok(found) => Ok(Some(found)),
         Err(cause) if cause.is("UnauthorizedOperation") => {
@@ -90,7 +98,7 @@ fn permitted<T>(cloud: &Cloud, outcome: Result<T, Cause>, action: &str) -> Resul
             Ok(None)
         }
         Err(cause) => {
-            let error = Error::failed(format!("cannot look at the network ({action})"));
+            let error = Error::failed(format!("cannot look at the network of {of} ({action})"));
             Err(if cause.code.as_deref().is_some_and(is_unknown_group) {
                 error.because(cause).hint(GROUP_HINT)
             } else {

@@ -94,7 +94,7 @@ async fn the_switches_make_it_another() {
         .send()
         .await
         .unwrap();
-    let kinds: Vec<_> = endpoints
+    let mut kinds: Vec<_> = endpoints
         .vpc_endpoints()
         .iter()
         .map(|endpoint| {
@@ -105,11 +105,12 @@ async fn the_switches_make_it_another() {
             )
         })
         .collect();
+    kinds.sort_unstable();
     assert_eq!(
         kinds,
         [
-            ("com.amazonaws.us-local-1.sqs", "Interface", Some(true)),
             ("com.amazonaws.us-local-1.s3", "Gateway", Some(false)),
+            ("com.amazonaws.us-local-1.sqs", "Interface", Some(true)),
         ]
     );
     let groups = cloud

@@ -16,8 +16,9 @@ use crate::stack::survey::{Depths, Survey};
 #[derive(Debug)]
 pub struct Record {
     ledger: Ledger,
-    /// Locked; the kernel unlocks it when the process is gone.
+    /// Locked; the kernel unlocks it when the process has ended.
     _lock: File,
+    lock_path: PathBuf,
     pub batch: String,
     pub started: Timestamp,
 }
@@ -50,14 +51,18 @@ impl Record {
         Ok(Self {
             ledger,
             _lock: lock,
+            lock_path: lock_path(cloud)?,
             batch: record.batch,
             started: record.started,
         })
     }
 
-    /// Nothing is left of it.
+    /// Closes the run: nothing is left of its stack.
     pub fn end(&self) -> Result<()> {
-        self.ledger.end_run(Timestamp::now())
+        self.ledger.end_run(Timestamp::now())?;
+        // One that stays is an empty file.
+        let _ = std::fs::remove_file(&self.lock_path);
+        Ok(())
     }
 }
 
