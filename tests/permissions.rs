@@ -299,6 +299,7 @@ fn each_command_asks_for_what_its_policy_says_and_for_all_of_it() {
         Command::Submit,
         Command::Launch,
         Command::Results,
+        Command::FailedRedrive,
         Command::Bill,
         Command::Down,
     ];

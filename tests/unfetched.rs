@@ -289,3 +289,34 @@ fn a_message_with_no_instance_left_gets_one() {
     assert_eq!(results(&world).len(), CLIPS.len(), "{talk}");
     assert_eq!(Account::of(&world).left_overs(), Vec::<String>::new());
 }
+
+#[test]
+fn a_run_whose_originals_vanished_before_they_were_submitted_says_so() {
+    let world = world();
+    let clip = std::fs::read(World::sample(CLIPS[0])).expect("a clip");
+    let original = world.file("in/a.avi", clip);
+    let mut command = world.command(&["run", "--local", "in", "-o", "out"]);
+    command.env("AWS_SDK_UA_APP_ID", CLIENT);
+    let mut talking = Talking::start(command);
+    talking.until("Image");
+    talking.signal(Signal::SIGKILL);
+    talking.ends();
+    std::fs::remove_dir_all(original.parent().expect("a folder")).expect("removed");
+    world
+        .muck(&["resume", "--local"])
+        .exits(1)
+        .says(&["nothing of this run was submitted, and the originals can't be found"]);
+    assert_eq!(Account::of(&world).left_overs(), Vec::<String>::new());
+}
+
+#[test]
+fn a_disk_that_no_image_fits_is_refused_before_anything_is_created() {
+    let world = world();
+    let clip = World::sample(CLIPS[0]);
+    let clip = clip.to_str().expect("UTF-8");
+    world
+        .muck(&["run", "--local", clip, "-o", "out", "--disk", "1"])
+        .exits(2)
+        .says(&["a disk of 1 GiB is too small", "--disk 16"]);
+    assert_eq!(Account::of(&world).left_overs(), Vec::<String>::new());
+}

@@ -18,6 +18,8 @@ use crate::stack::MAX_RECEIVES;
 
 /// Dead letters are looked at, not taken: for this long nobody else sees them.
 const PEEK: Duration = Duration::from_secs(10);
+/// Follows a number in the reason of a dead letter that the queue itself moved.
+pub const LOST: &str = "workers died or lost it before one could answer";
 /// Further calls for status messages, those of each round beside each other: at the most 310 messages come at once.
 const BESIDE: [u64; 4] = [2, 4, 8, 16];
 /// Calls of one look at the dead letters, ten messages each; more wait for the next look.
@@ -307,9 +309,16 @@ pub(super) fn read_dead(
 /// Why a message is dead; foreign text. The queue itself moves what was received too often and neither
 /// answered nor given up.
 pub(super) fn dead_reason(letter: &DeadLetter) -> String {
-    letter.reason.clone().unwrap_or_else(|| {
-        format!("{MAX_RECEIVES} workers died or lost it before one could answer")
-    })
+    letter
+        .reason
+        .clone()
+        .unwrap_or_else(|| format!("{MAX_RECEIVES} {LOST}"))
+}
+
+/// How many dead letters the stack has, approximately.
+pub async fn dead_letters(cloud: &Cloud) -> Result<u64> {
+    let queue = message::open(cloud, &cloud.names.failed_queue()).await?;
+    Ok(message::depth(cloud, &queue).await?.visible)
 }
 
 /// Whether a status is an end that is not a success.

@@ -42,6 +42,7 @@ pub mod usage;
 mod user_data;
 
 pub use bill::{Bill, bill};
+pub use collect::{LOST, dead_letters};
 pub use fleet::{behind_nat, observe_ends, observe_instances};
 pub use launch::{LaunchOptions, launch};
 pub use launched::Launch;

@@ -67,7 +67,7 @@ async fn choose(cloud: &Cloud, is_named: bool) -> Result<Unfinished> {
         ))
         .hint(format!(
             "fetch what is converted there: {}",
-            cloud.command("results DIR")
+            cloud.command("results DIR --no-wait")
         ))),
         0 => Err(Error::failed(format!("there is no unfinished run {here}"))
             .hint("`muck ls` lists all stacks; `muck run` begins a run")),

@@ -20,8 +20,9 @@ use crate::batch::ledger::RunRecord;
 use crate::cli::ConsoleArgs;
 use crate::cloud::Cloud;
 use crate::commands::{down, local};
-use crate::config;
+use crate::config::{self, Config};
 use crate::error::{Error, Kind, Result};
+use crate::image::recipe::Recipe;
 use crate::interrupt::Interrupts;
 use crate::names::{ResourceKind, StackName};
 use crate::session::Session;
@@ -79,6 +80,7 @@ pub async fn run(args: &Args, session: &Session) -> Result<()> {
     // A folder that isn't there yet holds no results.
     let results = args.output.canonicalize().ok();
     batch::check_input(&args.paths, &config.presets, preset, args.all, results).await?;
+    check_disk(&config, args.disk)?;
     let output = batch::check_output(args.output.clone()).await?;
     let job = Job {
         paths: absolute(&args.paths)?,
@@ -95,6 +97,21 @@ pub async fn run(args: &Args, session: &Session) -> Result<()> {
         ttl_seconds: args.ttl.unwrap_or(config.ttl).as_secs(),
     };
     with_local_cloud(session, async || begin(args, session, &job).await).await
+}
+
+/// The image's volume is the least that EC2 takes.
+fn check_disk(config: &Config, disk: Option<u32>) -> Result<()> {
+    let Some(disk) = disk.or(config.disk) else {
+        return Ok(());
+    };
+    let least = Recipe::unlocked(config)?.settings.volume.size;
+    if disk >= least {
+        return Ok(());
+    }
+    Err(Error::usage(format!(
+        "a disk of {disk} GiB is too small: the image has {least} GiB"
+    ))
+    .hint(format!("use --disk {least} or more, or leave it out")))
 }
 
 /// Runs `work` with the local cloud that it needs, if the options say so; stops one that was started for it.
@@ -198,11 +215,15 @@ pub(super) async fn whole_job(
     };
     let outcome = tokio::select! {
         outcome = run.convert(&mut summary) => outcome,
-        () = interrupts.next() => {
-            cloud.events.warn("interrupted: ending the run; Ctrl-C again ends it sooner, and keeps what is converted");
-            Err(Error::new(Kind::Interrupted, "interrupted"))
-        }
+        () = interrupts.next() => Err(Error::new(Kind::Interrupted, "interrupted")),
     };
+    if matches!(&outcome, Err(error) if error.kind() == Kind::Interrupted) {
+        cloud.events.warn(if summary.launching || run.resumed {
+            "interrupted: ending the run; Ctrl-C again ends it sooner, and keeps what is converted"
+        } else {
+            "interrupted: tearing down; Ctrl-C again leaves things as they are"
+        });
+    }
     let ended = run.end(outcome, &mut summary, &mut interrupts).await;
     settle_up(cloud, session, &mut summary, &run.record.batch).await?;
     if summary.report.is_some() && !session.ui.json {

@@ -451,7 +451,7 @@ impl Command {
 
     fn groups(self) -> &'static [&'static [Need]] {
         match self {
-            Self::Run | Self::Resume => &[
+            Self::Run => &[
                 SURVEY,
                 LOOK,
                 SETTINGS,
@@ -469,6 +469,28 @@ impl Command {
                 RESULTS,
                 BILL,
                 DELETE,
+            ],
+            // Files that were given up when instances ended are queued again.
+            Self::Resume => &[
+                SURVEY,
+                LOOK,
+                SETTINGS,
+                MAKE,
+                START,
+                BUILDER,
+                BAKE,
+                UNMAKE_IMAGES,
+                RENEW,
+                SUBMIT,
+                START_BAKED,
+                LAUNCH,
+                OBSERVE,
+                DEPTHS,
+                RESULTS,
+                BILL,
+                DELETE,
+                FAILED_LS,
+                REDRIVE,
             ],
             Self::Up => &[LOOK, SETTINGS, MAKE, MEND],
             Self::Plan => &[LOOK, SETTINGS],

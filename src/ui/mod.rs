@@ -118,7 +118,7 @@ impl Ui {
         Ok(self.answer(question, "[Y/n]").await?.unwrap_or(true))
     }
 
-    /// Yes or no; `None` for an empty answer. Everything else is asked again.
+    /// Yes or no; `None` for an empty line. Everything else is asked again.
     async fn answer(&self, question: &str, choices: &str) -> Result<Option<bool>, Error> {
         self.events.drawn().await;
         let mut interrupts = Interrupts::listen()?;
@@ -134,6 +134,11 @@ impl Ui {
                 line = read_line() => line?,
                 () = interrupts.next() => return Err(self.interrupted()),
             };
+            if line.is_empty() {
+                // The end of the input (Ctrl-D), which agrees to nothing.
+                stderr_line("");
+                return Err(Error::failed("no answer: nothing was done"));
+            }
             match line.trim().to_lowercase().as_str() {
                 "y" | "yes" => break Some(true),
                 "n" | "no" => break Some(false),

@@ -258,7 +258,8 @@ impl Preset {
         output.expect.check().or_else(rule)?;
         let expect = &output.expect;
         self.word("container", &expect.container, 32, "_-")?;
-        for codec in expect.video.iter().chain(&expect.audio) {
+        let codecs = [&expect.video, &expect.audio, &expect.subtitles];
+        for codec in codecs.into_iter().flatten() {
             self.word("codec", codec, 32, "_")?;
         }
         grammar::check(&output.args).map_err(|source| PresetError::Argument {

@@ -30,6 +30,7 @@ use crate::user_data::UserData;
 
 pub use desk::Desk;
 pub use held::{Held, Stage, Standing};
+pub use holding::INTERRUPTED;
 pub use keeper::{KEY as KEEPER_KEY, STALE as KEEPER_STALE};
 pub use leave::{Leaving, Notice};
 pub use space::{Space, disk_for, is_too_large_for};

@@ -5,11 +5,16 @@ use serde::Serialize;
 use super::job::Job;
 use super::kept::Kept;
 use super::record::Record;
+use muck_worker::text::{quantity, quantity_of};
+use muck_worker::worker::INTERRUPTED;
+
+use crate::batch::LOST;
+use crate::batch::failed;
 use crate::batch::launch::{self, LaunchOptions};
 use crate::batch::launched::Launch;
 use crate::batch::{self, Bill, Report, ResultsOptions, Submission, SubmitOptions, fleet};
 use crate::cloud::Cloud;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::image::bake::{self, BakeOptions};
 use crate::session::Session;
 use crate::stack::{self, Renewal, TeardownReport};
@@ -73,8 +78,11 @@ impl Run<'_> {
         ));
         stack::up(cloud).await?;
         summary.renewal = Some(Renewal::start(cloud, self.record.started));
-        if self.resumed && self.fetch_before(summary).await? {
-            return self.finish(summary);
+        if self.resumed {
+            self.redrive_interrupted().await?;
+            if self.fetch_before(summary).await? {
+                return self.finish(summary);
+            }
         }
 
         events.note("Image");
@@ -96,10 +104,36 @@ impl Run<'_> {
         Ok(report.totals.jobs > 0 && report.totals.outstanding == 0)
     }
 
+    /// Queues files again that were given up because their instances were ended, as an earlier process of this run does.
+    async fn redrive_interrupted(&self) -> Result<()> {
+        if batch::dead_letters(self.cloud).await? == 0 {
+            return Ok(());
+        }
+        for reason in [INTERRUPTED, LOST] {
+            let again = failed::redrive(self.cloud, Some(reason)).await?;
+            if !again.redriven.is_empty() {
+                self.cloud.events.note(format!(
+                    "{} given up when instances ended: queued again",
+                    quantity_of(&again.redriven, "file")
+                ));
+            }
+        }
+        Ok(())
+    }
+
     async fn submit(&self, summary: &mut Summary) -> Result<()> {
         self.cloud.events.note("Files");
         let paths = self.job.paths();
         if self.resumed && !paths.iter().any(|path| path.exists()) {
+            let known = summary
+                .report
+                .as_ref()
+                .map_or(0, |report| report.totals.jobs);
+            if known == 0 {
+                return Err(Error::failed(
+                    "nothing of this run was submitted, and the originals can't be found",
+                ));
+            }
             self.cloud
                 .events
                 .warn("the originals can't be found: only what was submitted before is converted");
@@ -139,7 +173,8 @@ impl Run<'_> {
                 .filter(|one| fleet::is_working(one))
                 .count();
             if working > 0 {
-                events.note(format!("{working} of the earlier run are at work"));
+                let instances = quantity(working as u64, "instance");
+                events.note(format!("{instances} of the earlier run still at work"));
                 summary.launching = true;
                 return Ok(());
             }

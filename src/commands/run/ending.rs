@@ -72,7 +72,12 @@ impl Run<'_> {
     ) -> Rescue {
         let events = &self.cloud.events;
         let first = outcome.err();
-        events.note("Ending the instances");
+        match &first {
+            Some(error) if error.kind() != Kind::Interrupted => {
+                events.note(format!("Ending the instances: {}", error.chain()));
+            }
+            _ => events.note("Ending the instances"),
+        }
         let mut again = false;
         let mut ending = std::pin::pin!(self.end_compute(summary.baked));
         let ended = loop {
@@ -103,7 +108,7 @@ impl Run<'_> {
             Err(error) => error,
         };
         let first = first.unwrap_or(failed);
-        if ended.is_ok() && !again && !self.may_hold_outputs().await {
+        if ended.is_ok() && !self.may_hold_outputs().await {
             return Rescue::Fetched(Err(first));
         }
         let kept = self.keep(summary).await;
@@ -125,11 +130,14 @@ impl Run<'_> {
         if first.kind() == Kind::Interrupted {
             return Err(Error::new(
                 Kind::Interrupted,
-                format!(
-                    "interrupted: {} of {} converted and fetched",
-                    totals.converted,
-                    quantity(totals.jobs, "file")
-                ),
+                match totals.jobs {
+                    0 => "interrupted: nothing was converted".to_owned(),
+                    jobs => format!(
+                        "interrupted: {} of {} converted and fetched",
+                        totals.converted,
+                        quantity(jobs, "file")
+                    ),
+                },
             ));
         }
         if totals.jobs == 0 || totals.outstanding > 0 {

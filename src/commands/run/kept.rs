@@ -76,7 +76,10 @@ impl Kept {
         }
         error
             .hint(format!("go on with it: {}", cloud.command("resume")))
-            .hint(format!("only fetch: {}", cloud.command("results DIR")))
+            .hint(format!(
+                "only fetch: {}",
+                cloud.command("results DIR --no-wait")
+            ))
             .hint(format!("delete it: {}", cloud.down_command()))
     }
 }

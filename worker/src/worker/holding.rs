@@ -29,6 +29,9 @@ pub(super) enum Outcome {
     Fault(String),
 }
 
+/// Begins the reason of a message that was given up because its machines ended, which is no fault of the file.
+pub const INTERRUPTED: &str = "this machine had to leave it";
+
 impl Worker<'_> {
     /// Works on one message while renewing its hold.
     pub(super) async fn work_on(&self, held: &Arc<Held>) -> Outcome {
@@ -63,7 +66,7 @@ impl Worker<'_> {
                 Outcome::GivenBack
             }
             Ok(Done::Interrupted(why)) => {
-                let why = format!("this machine had to leave it: {why}");
+                let why = format!("{INTERRUPTED}: {why}");
                 if !self.give_up(&job, &why).await {
                     self.give_back(held, Duration::ZERO).await;
                 }
