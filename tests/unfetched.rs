@@ -1,18 +1,17 @@
 //! Runs that are cut short: what was converted is fetched or kept, nothing computes on, and `muck resume` ends it.
 
-use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::PathBuf;
-use std::process::{Child, ChildStderr, Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 use serde_json::json;
 
 use crate::harness::World;
 use crate::harness::account::Account;
 use crate::harness::faults::Faults;
 use crate::harness::sdk::Sdk;
+use crate::harness::talking::Talking;
 use crate::harness::terminal::OnTerminal;
 
 const CLIPS: [&str; 2] = ["MVI_3113.AVI", "MVI_3114.AVI"];
@@ -35,47 +34,6 @@ fn run(world: &World) -> Command {
     let mut command = world.command(&arguments);
     command.env("AWS_SDK_UA_APP_ID", CLIENT);
     command
-}
-
-/// A run whose stderr is read line by line.
-struct Talking {
-    child: Child,
-    stderr: BufReader<ChildStderr>,
-    talk: String,
-}
-
-impl Talking {
-    fn start(mut command: Command) -> Self {
-        let mut child = command
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("muck starts");
-        let stderr = BufReader::new(child.stderr.take().expect("piped"));
-        Self {
-            child,
-            stderr,
-            talk: String::new(),
-        }
-    }
-
-    #[track_caller]
-    fn until(&mut self, text: &str) {
-        while !self.talk.contains(text) {
-            let read = self.stderr.read_line(&mut self.talk).expect("stderr");
-            assert_ne!(read, 0, "no {text:?} in:\n{}", self.talk);
-        }
-    }
-
-    fn signal(&self, signal: Signal) {
-        let id = Pid::from_raw(i32::try_from(self.child.id()).expect("a process id"));
-        kill(id, signal).expect("signal");
-    }
-
-    fn ends(mut self) -> (Option<i32>, String) {
-        self.stderr.read_to_string(&mut self.talk).expect("stderr");
-        (self.child.wait().expect("ends").code(), self.talk)
-    }
 }
 
 /// `run-1a2b3c4d`, which stderr names first.

@@ -100,13 +100,18 @@ pub fn small(dollars: Dollars) -> String {
 
 /// What it costs to store so many bytes in S3 for a day; `None`: the prices of the region are not known.
 pub fn daily_storage(cloud: &Cloud, stored_bytes: u64) -> Option<Dollars> {
-    let list = PriceList::builtin();
-    let (_, prices) = list.of(&cloud.aws.region, cloud.aws.endpoint.is_none())?;
     let standing = Standing {
         stored_bytes,
         ..Standing::default()
     };
-    Some(standing.an_hour(prices).dollars.times(24, 1))
+    let hourly = standing.an_hour(prices_of(cloud)?);
+    Some(hourly.dollars.times(24, 1))
+}
+
+/// The prices of the cloud's region, if they are known.
+pub(super) fn prices_of(cloud: &Cloud) -> Option<&'static Prices> {
+    let (_, prices) = PriceList::builtin().of(&cloud.aws.region, cloud.aws.endpoint.is_none())?;
+    Some(prices)
 }
 
 #[cfg(test)]

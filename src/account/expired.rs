@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use futures::future::try_join_all;
 use jiff::Timestamp;
-use muck_worker::MEDIA_PREFIX;
 
 use super::listing::{Listing, is_of};
 use super::overview::agreed;
@@ -15,7 +14,8 @@ use crate::names::StackName;
 use crate::resources::instance::Instance;
 use crate::resources::snapshot::Snapshot;
 use crate::resources::volume::Volume;
-use crate::resources::{Tags, bucket_contents, ec2_tags};
+use crate::resources::{Tags, ec2_tags};
+use crate::stack;
 use crate::stack::inventory::Presences;
 
 /// Clocks differ, and a guest powers itself off up to a minute late and takes its time for it:
@@ -98,13 +98,10 @@ pub fn end_of_stack<'a>(
 /// When the stack of a run may be deleted: at its end or, where converted files are stored in it which may not have been
 /// fetched, [`OUTPUTS_STAY`] later. What can't be seen counts as stored.
 pub async fn last_of_run(cloud: &Cloud, on_expiry: OnExpiry, end: Timestamp) -> Timestamp {
-    if on_expiry == OnExpiry::Keep {
-        return end;
-    }
-    let bucket = cloud.names.output_bucket();
-    match bucket_contents::holds(&cloud.aws, &bucket, MEDIA_PREFIX).await {
-        Ok(false) => end,
-        Ok(true) | Err(_) => end + OUTPUTS_STAY,
+    if on_expiry != OnExpiry::Keep && stack::may_hold_outputs(cloud).await {
+        end + OUTPUTS_STAY
+    } else {
+        end
     }
 }
 

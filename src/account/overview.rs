@@ -8,7 +8,7 @@ use futures::stream::{self, StreamExt as _};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::cost::Standing;
+use super::cost::{Standing, prices_of};
 use super::expired::{end_of_stack, last_of_run};
 use super::listing::{Listing, is_of};
 use super::row::{Group, HEADINGS, Messages, Row, State, Stored};
@@ -40,9 +40,7 @@ pub struct Overview {
 pub async fn overview(cloud: &Cloud) -> Overview {
     let now = Timestamp::now();
     let listing = Listing::take(&cloud.aws).await;
-    let list = PriceList::builtin();
-    let prices = list.of(&cloud.aws.region, cloud.aws.endpoint.is_none());
-    let prices = prices.map(|(_, prices)| prices);
+    let prices = prices_of(cloud);
     let rows: Vec<Option<Row>> = stream::iter(listing.stacks())
         .map(|stack| {
             let listing = &listing;
@@ -54,7 +52,7 @@ pub async fn overview(cloud: &Cloud) -> Overview {
     Overview {
         account: cloud.aws.account.clone(),
         region: cloud.aws.region.clone(),
-        prices_of: list.date.clone(),
+        prices_of: PriceList::builtin().date.clone(),
         taken: now,
         stacks: rows.into_iter().flatten().collect(),
         unknown: listing.errors.iter().map(Error::chain).collect(),

@@ -11,12 +11,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 use muck_worker::text::{printable_short, quantity_of};
 
-use super::cost::Hourly;
+use super::cost::{Hourly, prices_of};
 use super::expired::{Forgotten, end_of_stack, is_past, last_of_run};
 use super::listing::Listing;
 use super::overview::{agreed, row};
 use super::{between, roughly};
-use crate::batch::prices::PriceList;
 use crate::cloud::Cloud;
 use crate::error::Result;
 use crate::event::Events;
@@ -229,8 +228,7 @@ impl Sweep<'_> {
 
     async fn tell_kept(&self) {
         let region = &self.cloud.aws.region;
-        let prices = PriceList::builtin().of(region, self.cloud.aws.endpoint.is_none());
-        let prices = prices.map(|(_, prices)| prices);
+        let prices = prices_of(self.cloud);
         let (listing, now) = (self.listing, self.now);
         let Some(row) = row(&self.other, listing, self.stack(), prices, now).await else {
             return;

@@ -6,7 +6,7 @@ use muck_worker::text::printable_short;
 
 use crate::resources::instance::Instance;
 
-/// Reasons that need no report: the instance powered itself off, or somebody ended it. The rest of EC2's list
+/// Reasons that need no report: the instance powered itself off, or a user ended it. The rest of EC2's list
 /// (`StateReason` in its API reference) is trouble.
 const ORDINARY: [&str; 2] = ["Client.InstanceInitiatedShutdown", "Client.UserInitiated"];
 /// EC2 says this of a volume whose key the launching user may not use, which is no error of the launch.
@@ -17,28 +17,43 @@ const KEY: &str = "Client.InternalError";
 pub struct EarlyEnds(HashSet<String>);
 
 impl EarlyEnds {
-    /// A sentence for each worker that has ended in an unusual way since the last call and that has not `worked`.
-    pub fn report(&mut self, instances: &[Instance], worked: impl Fn(&str) -> bool) -> Vec<String> {
-        let ended = instances.iter().filter(|one| {
-            one.state.is_ending() && one.kind() == Some("worker") && !worked(&one.id)
-        });
-        ended
-            .filter_map(|one| {
-                let reason = one.state_reason.as_deref()?;
-                let ordinary = ORDINARY.iter().any(|known| reason.starts_with(known));
-                if ordinary || !self.0.insert(one.id.clone()) {
-                    return None;
-                }
-                let why = printable_short(reason, 200);
-                let key = if reason.starts_with(KEY) {
-                    ". Where the account's volumes are encrypted with a key of its own, whoever launches needs kms:CreateGrant on it"
-                } else {
-                    ""
-                };
-                Some(format!("{} ended before it had converted anything: {why}{key}", one.id))
-            })
-            .collect()
+    /// Workers that have ended in an unusual way and were not reported.
+    pub fn unusual<'i>(&self, instances: &'i [Instance]) -> impl Iterator<Item = &'i Instance> {
+        instances.iter().filter(|one| {
+            let is_ordinary = |reason: &str| ORDINARY.iter().any(|known| reason.starts_with(known));
+            one.state.is_ending()
+                && one.kind() == Some("worker")
+                && one
+                    .state_reason
+                    .as_deref()
+                    .is_some_and(|reason| !is_ordinary(reason))
+                && !self.0.contains(&one.id)
+        })
     }
+
+    /// A sentence for each of [`Self::unusual`] that has not `worked`.
+    pub fn report(&mut self, instances: &[Instance], worked: impl Fn(&str) -> bool) -> Vec<String> {
+        let ended: Vec<&Instance> = self
+            .unusual(instances)
+            .filter(|one| !worked(&one.id))
+            .collect();
+        self.0.extend(ended.iter().map(|one| one.id.clone()));
+        ended.into_iter().map(sentence).collect()
+    }
+}
+
+fn sentence(instance: &Instance) -> String {
+    let reason = instance.state_reason.as_deref().unwrap_or_default();
+    let key = if reason.starts_with(KEY) {
+        ". Where the account's volumes are encrypted with a key of its own, the launching user needs kms:CreateGrant on it"
+    } else {
+        ""
+    };
+    format!(
+        "{} ended before it had converted anything: {}{key}",
+        instance.id,
+        printable_short(reason, 200)
+    )
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use muck_worker::slots::Slots;
 use muck_worker::user_data::DEFAULT_SERVICE;
 
+use super::disk;
 use super::fleet;
 use super::launched::{Launch, Launched, LaunchedReservation};
 use super::user_data;
@@ -80,7 +81,9 @@ pub async fn launch(cloud: &Cloud, options: &LaunchOptions) -> Result<Launch> {
         .instance_type
         .clone()
         .unwrap_or_else(|| cloud.config.instance_type_for(&image.architecture));
-    check_disk(cloud.config.disk, &image)?;
+    if let (Some(disk), Some(least)) = (cloud.config.disk, image.volume_size) {
+        disk::check_fits(disk, least, &format!("image {}", image.id))?;
+    }
     instance_type::check(&cloud.aws, &instance_type, &image.architecture).await?;
     if instance_type::is_burstable(&instance_type) {
         cloud.events.note(format!(
@@ -155,21 +158,6 @@ async fn find_image(cloud: &Cloud, options: &LaunchOptions) -> Result<Image> {
             .hint(bake_hint)
         }),
     }
-}
-
-/// EC2 makes no volume that is smaller than its snapshot.
-fn check_disk(disk: Option<u32>, image: &Image) -> Result<()> {
-    let (Some(disk), Some(least)) = (disk, image.volume_size) else {
-        return Ok(());
-    };
-    if disk >= least {
-        return Ok(());
-    }
-    Err(Error::usage(format!(
-        "a disk of {disk} GiB is too small for image {}, which has {least} GiB",
-        image.id
-    ))
-    .hint(format!("use --disk {least} or more, or leave it out")))
 }
 
 struct Launcher<'a> {

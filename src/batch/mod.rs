@@ -11,6 +11,7 @@
 pub mod bill;
 mod collect;
 mod digest;
+pub mod disk;
 mod early_ends;
 mod estimate;
 pub mod failed;
@@ -43,7 +44,7 @@ mod user_data;
 
 pub use bill::{Bill, bill};
 pub use collect::{LOST, dead_letters};
-pub use fleet::{behind_nat, observe_ends, observe_instances};
+pub use fleet::{observe_ends, observe_instances};
 pub use launch::{LaunchOptions, launch};
 pub use launched::Launch;
 pub use report::{JobFailure, Report};

@@ -59,6 +59,11 @@ pub struct Report {
 }
 
 impl Report {
+    /// Every converted job is in the folder with all its outputs.
+    pub fn is_fetched(&self) -> bool {
+        self.retrieved == self.totals.converted
+    }
+
     /// The article's lines, and tables of what is missing and what failed if there is any.
     pub fn text(&self) -> String {
         let mut text = format!(

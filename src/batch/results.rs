@@ -355,6 +355,9 @@ impl Getting<'_> {
 
     /// Says which instances never came to work, and why.
     fn report_early_ends(&mut self, instances: &[Instance]) -> Result<()> {
+        if self.early_ends.unusual(instances).next().is_none() {
+            return Ok(());
+        }
         let jobs = self.ledger.jobs(self.batch)?;
         let worked = |id: &str| jobs.iter().any(|job| job.instance.as_deref() == Some(id));
         for text in self.early_ends.report(instances, worked) {

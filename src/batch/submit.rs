@@ -19,13 +19,13 @@ use tokio::sync::mpsc;
 use tokio::task::JoinError;
 
 use super::check_batch_name;
+use super::disk;
 use super::ledger::{Batch, Counter, Ledger, NewJob};
 use super::scan::{self, Accept, FoundFile, LeftOut};
 use super::upload::{self, Budget, Uploaded};
 use crate::cloud::Cloud;
 use crate::error::{Error, Result};
 use crate::event::{Event, TransferProgress};
-use crate::image::recipe::Recipe;
 use crate::resources::message::{self, BATCH, Queue};
 use crate::stack;
 
@@ -162,10 +162,7 @@ pub(super) async fn submit_by(
         .unwrap_or_else(|| cloud.config.preset.clone());
     let definition = find_preset(&cloud.config.presets, &preset)?;
     let accept = accept(definition, options.all);
-    let disk = match cloud.config.disk {
-        Some(disk) => disk,
-        None => Recipe::unlocked(&cloud.config)?.settings.volume.size,
-    };
+    let disk = disk::size(&cloud.config)?;
     let definition = (!definition.is_builtin()).then(|| definition.definition());
     if let Some(name) = &options.batch {
         check_batch_name(name)?;

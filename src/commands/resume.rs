@@ -6,7 +6,7 @@ use crate::batch;
 use crate::cli::ConsoleArgs;
 use crate::cloud::Cloud;
 use crate::commands::run::job::Job;
-use crate::commands::run::record::{Unfinished, unfinished};
+use crate::commands::run::record::{Unfinished, existing, recorded};
 use crate::commands::run::{whole_job, with_local_cloud};
 use crate::error::{Error, Result};
 use crate::session::Session;
@@ -56,10 +56,11 @@ async fn go_on(args: &Args, session: &Session) -> Result<()> {
 /// The run that is meant.
 async fn choose(cloud: &Cloud, is_named: bool) -> Result<Unfinished> {
     let stack = &cloud.names.stack;
-    let mut all = unfinished(cloud).await?;
+    let mut known = recorded(cloud)?;
     if is_named {
-        all.retain(|one| one.cloud.names.stack == *stack);
+        known.retain(|one| one.cloud.names.stack == *stack);
     }
+    let mut all = existing(known).await?;
     let here = format!("in {} from this machine", cloud.names.region);
     match all.len() {
         0 if is_named => Err(Error::failed(format!(

@@ -12,7 +12,7 @@ use jiff::SignedDuration;
 
 use convert::{Run, Summary};
 use job::{Job, absolute};
-use record::{Record, Unfinished, recorded, unfinished};
+use record::{Record, Unfinished, existing, recorded};
 
 use crate::account::{between, roughly};
 use crate::batch;
@@ -20,9 +20,8 @@ use crate::batch::ledger::RunRecord;
 use crate::cli::ConsoleArgs;
 use crate::cloud::Cloud;
 use crate::commands::{down, local};
-use crate::config::{self, Config};
+use crate::config;
 use crate::error::{Error, Kind, Result};
-use crate::image::recipe::Recipe;
 use crate::interrupt::Interrupts;
 use crate::names::{ResourceKind, StackName};
 use crate::session::Session;
@@ -75,12 +74,13 @@ pub struct Args {
 
 pub async fn run(args: &Args, session: &Session) -> Result<()> {
     // Nothing is created, not even a local cloud, for input that cannot be converted.
-    let config = session.config()?;
+    let mut config = session.config()?;
+    config.override_disk(args.disk);
     let preset = args.preset.as_ref().unwrap_or(&config.preset);
     // A folder that isn't there yet holds no results.
     let results = args.output.canonicalize().ok();
     batch::check_input(&args.paths, &config.presets, preset, args.all, results).await?;
-    check_disk(&config, args.disk)?;
+    batch::disk::check(&config)?;
     let output = batch::check_output(args.output.clone()).await?;
     let job = Job {
         paths: absolute(&args.paths)?,
@@ -97,21 +97,6 @@ pub async fn run(args: &Args, session: &Session) -> Result<()> {
         ttl_seconds: args.ttl.unwrap_or(config.ttl).as_secs(),
     };
     with_local_cloud(session, async || begin(args, session, &job).await).await
-}
-
-/// The image's volume is the least that EC2 takes.
-fn check_disk(config: &Config, disk: Option<u32>) -> Result<()> {
-    let Some(disk) = disk.or(config.disk) else {
-        return Ok(());
-    };
-    let least = Recipe::unlocked(config)?.settings.volume.size;
-    if disk >= least {
-        return Ok(());
-    }
-    Err(Error::usage(format!(
-        "a disk of {disk} GiB is too small: the image has {least} GiB"
-    ))
-    .hint(format!("use --disk {least} or more, or leave it out")))
 }
 
 /// Runs `work` with the local cloud that it needs, if the options say so; stops one that was started for it.
@@ -156,12 +141,14 @@ async fn earlier_run(cloud: &Cloud, job: &Job, session: &Session) -> Result<Opti
     let is_it = |one: &Unfinished| {
         one.job.is_same_work(job) && (!named || one.cloud.names.stack == cloud.names.stack)
     };
-    if !recorded(cloud)?.iter().any(is_it) {
+    let mut known = recorded(cloud)?;
+    known.retain(is_it);
+    if known.is_empty() {
         return Ok(None);
     }
     // The sweep may be deleting it: its time may be over.
     session.sweep_done().await;
-    let Some(earlier) = unfinished(cloud).await?.into_iter().find(is_it) else {
+    let Some(earlier) = existing(known).await?.into_iter().next() else {
         return Ok(None);
     };
     let stack = &earlier.cloud.names.stack;

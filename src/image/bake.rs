@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use muck_worker::text::quantity_of;
 use serde::Serialize;
 
@@ -14,6 +14,7 @@ use super::made::Made;
 use super::papers;
 use super::recipe::Recipe;
 use super::report::Report;
+use super::signing_window::signed;
 use super::size::Size;
 use super::worker_file::WorkerFile;
 use crate::cloud::Cloud;
@@ -273,8 +274,7 @@ async fn steps(cloud: &Cloud, options: BakeOptions, made: &Made) -> Result<Baked
         });
     }
     let began = Timestamp::now();
-    let needed = SignedDuration::try_from(prepared.recipe.deadline + TO_AN_IMAGE)
-        .unwrap_or(SignedDuration::MAX);
+    let needed = signed(prepared.recipe.deadline + TO_AN_IMAGE);
     cloud.require_credentials(needed, "a bake")?;
     let archive = match &prepared.recipe.locked {
         Some(locked) => locked.archive_date(),

@@ -41,7 +41,8 @@ impl SigningWindow {
     }
 }
 
-fn signed(duration: Duration) -> SignedDuration {
+/// The same time; the longest there is, if it is longer.
+pub(super) fn signed(duration: Duration) -> SignedDuration {
     SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX)
 }
 

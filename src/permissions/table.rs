@@ -446,7 +446,12 @@ const DELETE: &[Need] = &[
 impl Command {
     /// What it needs. Groups may name a permission twice.
     pub fn needs(self) -> impl Iterator<Item = &'static Need> {
-        self.groups().iter().copied().flatten()
+        // It goes on with a run by the same code, and queues again what was given up when instances ended.
+        let shared: &[_] = match self {
+            Self::Resume => Self::Run.groups(),
+            _ => &[],
+        };
+        shared.iter().chain(self.groups()).copied().flatten()
     }
 
     fn groups(self) -> &'static [&'static [Need]] {
@@ -470,28 +475,6 @@ impl Command {
                 BILL,
                 DELETE,
             ],
-            // Files that were given up when instances ended are queued again.
-            Self::Resume => &[
-                SURVEY,
-                LOOK,
-                SETTINGS,
-                MAKE,
-                START,
-                BUILDER,
-                BAKE,
-                UNMAKE_IMAGES,
-                RENEW,
-                SUBMIT,
-                START_BAKED,
-                LAUNCH,
-                OBSERVE,
-                DEPTHS,
-                RESULTS,
-                BILL,
-                DELETE,
-                FAILED_LS,
-                REDRIVE,
-            ],
             Self::Up => &[LOOK, SETTINGS, MAKE, MEND],
             Self::Plan => &[LOOK, SETTINGS],
             // The baked image, because `--verify` reads its report.
@@ -505,7 +488,7 @@ impl Command {
             Self::Status => &[DEPTHS, OBSERVE, PROGRESS],
             Self::Results => &[DEPTHS, OBSERVE, RESULTS, RENEW_LATER],
             Self::FailedLs => &[FAILED_LS],
-            Self::FailedRedrive => &[FAILED_LS, REDRIVE],
+            Self::FailedRedrive | Self::Resume => &[FAILED_LS, REDRIVE],
             Self::Logs => &[LOGS],
             Self::Bill => &[OBSERVE, BILL, ENDS],
             Self::Ls => &[LIST, LOOK, COUNT, REGIONS],

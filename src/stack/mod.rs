@@ -12,11 +12,13 @@ pub mod survey;
 mod tagging;
 pub mod teardown;
 
+use muck_worker::MEDIA_PREFIX;
 use serde::Serialize;
 
 use crate::cloud::Cloud;
 use crate::error::{Error, Result};
 use crate::names::{Names, ResourceKind};
+use crate::resources::bucket_contents;
 use inventory::Presences;
 
 pub use confirmation::Confirmed;
@@ -74,6 +76,14 @@ fn whole(presences: &Presences, names: &Names) -> Result<Stack> {
         Error::failed(format!("{place}: no {}", missing.join(", no ")))
     };
     Err(error.hint(up_hint(names)))
+}
+
+/// Whether converted files are stored in the stack; so they are where that can't be seen.
+pub async fn may_hold_outputs(cloud: &Cloud) -> bool {
+    let bucket = cloud.names.output_bucket();
+    bucket_contents::holds(&cloud.aws, &bucket, MEDIA_PREFIX)
+        .await
+        .unwrap_or(true)
 }
 
 fn up_hint(names: &Names) -> String {

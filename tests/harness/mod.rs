@@ -19,6 +19,7 @@ pub mod proxy;
 pub mod python;
 pub mod sdk;
 pub mod sweep;
+pub mod talking;
 pub mod terminal;
 pub mod yard;
 

@@ -1,6 +1,6 @@
 //! Routes, endpoints and groups, and the switches that make the account's network another.
 
-use aws_sdk_ec2::types::{Filter, Subnet};
+use aws_sdk_ec2::types::{Filter, IpPermission, Subnet};
 use localcloud::ec2::NetworkSettings;
 use serde_json::json;
 
@@ -48,18 +48,19 @@ async fn subnets(cloud: &Cloud) -> Vec<Subnet> {
     found.subnets().to_vec()
 }
 
+/// Outbound rules of the first security group.
+async fn egress(cloud: &Cloud) -> Vec<IpPermission> {
+    let groups = cloud.client.describe_security_groups();
+    let groups = groups.send().await.unwrap();
+    groups.security_groups()[0].ip_permissions_egress().to_vec()
+}
+
 #[tokio::test]
 async fn a_new_account_reaches_the_internet() {
     let cloud = Cloud::new();
     let gateway = ("igw-00000000000000001".to_owned(), "active".to_owned());
     assert_eq!(default_routes(&cloud).await, [gateway]);
-    let groups = cloud
-        .client
-        .describe_security_groups()
-        .send()
-        .await
-        .unwrap();
-    let egress = groups.security_groups()[0].ip_permissions_egress();
+    let egress = egress(&cloud).await;
     assert_eq!(egress[0].ip_protocol(), Some("-1"));
     assert_eq!(egress[0].ip_ranges()[0].cidr_ip(), Some("0.0.0.0/0"));
     let endpoints = cloud.client.describe_vpc_endpoints().send().await.unwrap();
@@ -113,17 +114,7 @@ async fn the_switches_make_it_another() {
             ("com.amazonaws.us-local-1.sqs", "Interface", Some(true)),
         ]
     );
-    let groups = cloud
-        .client
-        .describe_security_groups()
-        .send()
-        .await
-        .unwrap();
-    assert!(
-        groups.security_groups()[0]
-            .ip_permissions_egress()
-            .is_empty()
-    );
+    assert!(egress(&cloud).await.is_empty());
     let error = cloud.run().send().await.unwrap_err();
     assert_eq!(code(&error).0, "VPCIdNotSpecified");
     cloud

@@ -1,18 +1,16 @@
 //! From the stack to the results: all of a run but its end.
 
+use muck_worker::text::{quantity, quantity_of};
+use muck_worker::worker::INTERRUPTED;
 use serde::Serialize;
 
 use super::job::Job;
 use super::kept::Kept;
 use super::record::Record;
-use muck_worker::text::{quantity, quantity_of};
-use muck_worker::worker::INTERRUPTED;
-
-use crate::batch::LOST;
 use crate::batch::failed;
 use crate::batch::launch::{self, LaunchOptions};
 use crate::batch::launched::Launch;
-use crate::batch::{self, Bill, Report, ResultsOptions, Submission, SubmitOptions, fleet};
+use crate::batch::{self, Bill, LOST, Report, ResultsOptions, Submission, SubmitOptions, fleet};
 use crate::cloud::Cloud;
 use crate::error::{Error, Result};
 use crate::image::bake::{self, BakeOptions};

@@ -2,17 +2,16 @@
 //! fetched is kept, in a stack that computes no more and expires by itself.
 
 use jiff::Timestamp;
-use muck_worker::MEDIA_PREFIX;
 use muck_worker::text::quantity;
 
 use super::convert::{Run, Summary};
 use super::kept::Kept;
-use crate::batch;
+use crate::batch::{self, Report};
 use crate::commands::down;
 use crate::error::{Error, Kind, Result};
 use crate::interrupt::Interrupts;
 use crate::lifetime::expiry_of;
-use crate::resources::{bucket, bucket_contents};
+use crate::resources::bucket;
 use crate::stack::survey::{Depths, Survey};
 use crate::stack::{self, Confirmed, DownOptions, TeardownReport};
 
@@ -27,10 +26,7 @@ impl Run<'_> {
         summary: &mut Summary,
         interrupts: &mut Interrupts,
     ) -> Result<()> {
-        let is_fetched = summary
-            .report
-            .as_ref()
-            .is_some_and(|report| report.retrieved == report.totals.converted);
+        let is_fetched = summary.report.as_ref().is_some_and(Report::is_fetched);
         let is_waited_for = !matches!(&outcome, Err(error) if error.kind() == Kind::Interrupted);
         let may_hold = self.resumed || summary.launching;
         let outcome = if !may_hold || (is_fetched && is_waited_for) {
@@ -102,13 +98,11 @@ impl Run<'_> {
             }
         };
         let failed = match fetched {
-            Ok(()) => {
-                return Rescue::Fetched(self.all_fetched(first, summary));
-            }
+            Ok(()) => return Rescue::Fetched(self.all_fetched(first, summary)),
             Err(error) => error,
         };
         let first = first.unwrap_or(failed);
-        if ended.is_ok() && !self.may_hold_outputs().await {
+        if ended.is_ok() && !stack::may_hold_outputs(self.cloud).await {
             return Rescue::Fetched(Err(first));
         }
         let kept = self.keep(summary).await;
@@ -148,19 +142,11 @@ impl Run<'_> {
         finished
     }
 
-    /// Whether a converted file is stored; so it is where that can't be seen.
-    async fn may_hold_outputs(&self) -> bool {
-        let (aws, bucket) = (&self.cloud.aws, self.cloud.names.output_bucket());
-        bucket_contents::holds(aws, &bucket, MEDIA_PREFIX)
-            .await
-            .unwrap_or(true)
-    }
-
     /// # Errors
     /// Why a converted file is not here.
     async fn fetch_rest(&self, summary: &mut Summary) -> Result<()> {
         let report = self.fetch(summary, false).await?;
-        if report.retrieved == report.totals.converted {
+        if report.is_fetched() {
             return Ok(());
         }
         Err(report

@@ -16,9 +16,7 @@ use crate::stack::survey::{Depths, Survey};
 #[derive(Debug)]
 pub struct Record {
     ledger: Ledger,
-    /// Locked; the kernel unlocks it when the process has ended.
-    _lock: File,
-    lock_path: PathBuf,
+    lock: RunLock,
     pub batch: String,
     pub started: Timestamp,
 }
@@ -50,8 +48,7 @@ impl Record {
         ledger.begin_run(&record)?;
         Ok(Self {
             ledger,
-            _lock: lock,
-            lock_path: lock_path(cloud)?,
+            lock,
             batch: record.batch,
             started: record.started,
         })
@@ -61,7 +58,7 @@ impl Record {
     pub fn end(&self) -> Result<()> {
         self.ledger.end_run(Timestamp::now())?;
         // One that stays is an empty file.
-        let _ = std::fs::remove_file(&self.lock_path);
+        let _ = std::fs::remove_file(&self.lock.path);
         Ok(())
     }
 }
@@ -102,13 +99,13 @@ pub fn recorded(cloud: &Cloud) -> Result<Vec<Unfinished>> {
     Ok(all)
 }
 
-/// Those of [`recorded`] of which anything exists. One of which nothing is left is closed.
+/// Those of `recorded` of which anything exists. One of which nothing is left is closed.
 ///
 /// # Errors
 /// No ledger.
-pub async fn unfinished(cloud: &Cloud) -> Result<Vec<Unfinished>> {
+pub async fn existing(recorded: Vec<Unfinished>) -> Result<Vec<Unfinished>> {
     let mut all = Vec::new();
-    for one in recorded(cloud)? {
+    for one in recorded {
         let survey = Survey::take(&one.cloud, Depths::Bare).await;
         if !one.is_live && survey.errors.is_empty() && survey.named.is_empty() {
             Ledger::open(&one.cloud)?.end_run(Timestamp::now())?;
@@ -119,8 +116,16 @@ pub async fn unfinished(cloud: &Cloud) -> Result<Vec<Unfinished>> {
     Ok(all)
 }
 
+/// The right to work on a run, which one process has at a time.
+#[derive(Debug)]
+struct RunLock {
+    /// Locked; the kernel unlocks it when the process has ended.
+    _file: File,
+    path: PathBuf,
+}
+
 /// Locks the run in the cloud's stack; `None`: another process holds it.
-fn lock(cloud: &Cloud) -> Result<Option<File>> {
+fn lock(cloud: &Cloud) -> Result<Option<RunLock>> {
     let path = lock_path(cloud)?;
     let cannot = |error: std::io::Error| {
         Error::failed(format!("cannot lock {}", path.display())).because(error)
@@ -132,7 +137,7 @@ fn lock(cloud: &Cloud) -> Result<Option<File>> {
         .open(&path)
         .map_err(cannot)?;
     match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
+        Ok(()) => Ok(Some(RunLock { _file: file, path })),
         Err(TryLockError::WouldBlock) => Ok(None),
         Err(TryLockError::Error(error)) => Err(cannot(error)),
     }
